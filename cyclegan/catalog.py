@@ -1,0 +1,79 @@
+"""From a name to verified weights: a catalogue name, a weights file, a run folder, or the newest run."""
+
+from pathlib import Path
+
+from cyclegan.checkpoint import Checkpoint
+from cyclegan.errors import CheckpointError, did_you_mean, shown
+from cyclegan.foreign import read_foreign
+
+RUNS = Path("runs")
+
+
+def shelf() -> dict[str, Path]:
+    """Return the weights that come with the program, by name."""
+    package = Path(__file__).parent
+    folder = package / "weights" if (package / "weights").is_dir() else package.parent / "weights"  # wheel, checkout
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+
+
+def find(name: str | Path) -> Path:
+    """Return the weights file that a name, a file or a run folder stands for.
+
+    Of a run folder it is the best translators, or the last ones while there are no best yet. Raises CheckpointError.
+    """
+    path = Path(name)
+    if path.is_dir():
+        return _of_run(path)
+    if path.is_file():
+        return path
+    known = shelf()
+    if str(name) in known:
+        return known[str(name)]
+    if path.suffix or len(path.parts) > 1:
+        raise CheckpointError(f"{shown(path)}: no such file or run folder", hint="check the path, or name a run folder")
+    names = [*known, *(str(run) for run in runs())]
+    raise CheckpointError(f"{shown(path)}: no weights of that name", hint=did_you_mean(str(name), names))
+
+
+def runs(root: Path = RUNS) -> list[Path]:
+    """Return the run folders under `root` that have weights, the newest first."""
+    found = {file.parent.parent: file.stat().st_mtime for file in root.glob("*/weights/*.safetensors")}
+    return sorted(found, key=lambda run: found[run], reverse=True)
+
+
+def newest_run() -> Path:
+    """Return the run folder under runs/ that was trained last; raises CheckpointError when there is none."""
+    found = runs()
+    if not found:
+        raise CheckpointError("no trained run under runs/", hint=f"-m names weights, for example -m {next(iter(shelf()), 'RUN')}")
+    return found[0]
+
+
+def load(name: str | Path) -> Checkpoint:
+    """Read and verify translators, ours or other people's; raises CheckpointError."""
+    path = find(name)
+    return Checkpoint.load(path, kind="translator") if path.suffix == ".safetensors" else adopt(path)
+
+
+def adopt(path: Path, *, domains: tuple[str, str] = ("source", "target")) -> Checkpoint:
+    """Read another project's generator as one of our translators, from the first domain to the second."""
+    foreign = read_foreign(path)
+    if foreign.network == "patchgan":
+        raise CheckpointError(f"{shown(path)}: holds a critic, which translates nothing", hint="import the generator (G)")
+    about = {
+        "kind": "translator",
+        "domains": list(domains),
+        "routes": [[*domains, "G"]],
+        "networks": {"G": {"name": foreign.network, **foreign.options}},
+        "codec": {"name": "pictures", "channels": foreign.options.get("channels_in", 3)},
+        "images": None,
+    }
+    return Checkpoint(about, {f"G.{name}": tensor for name, tensor in foreign.state.items()})
+
+
+def _of_run(folder: Path) -> Path:
+    for name in ("best", "last"):
+        path = folder / "weights" / f"{name}.safetensors"
+        if path.is_file():
+            return path
+    raise CheckpointError(f"{shown(folder)}: no weights in it", hint="name a run folder that styl train made, or a file")

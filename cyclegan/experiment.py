@@ -1,0 +1,209 @@
+"""What is to be done, as one frozen value with three uses: a preset, a user's own file, the record in a run folder.
+
+An experiment is read from layers of TOML (``extends`` names the layer below), changed by ``key=value``, and written
+back with every option explained. Nothing here imports more than the standard library, so that a misspelt option is
+answered at once.
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from cyclegan.errors import InputError, UsageError, did_you_mean, shown
+from cyclegan.tables import Table, decode, flat, merge, nest, nested, option, toml_lines
+
+Adversarial = Literal["least-squares", "hinge", "non-saturating", "wasserstein"]
+
+
+@dataclass(frozen=True)
+class ResNet:
+    """Options of `cyclegan.networks.ResNet`."""
+
+    name: Literal["resnet"] = option("resnet", "residual generator: keeps the composition, changes the texture")
+    width: int = option(64, "channels after the first convolution", low=1, high=1024)
+    blocks: int = option(0, "residual blocks; 0 is the paper's choice: 9 from 256 pixels on, 6 below", low=0, high=64)
+    norm: Literal["instance", "instance-affine", "batch"] = option("instance", "normalisation")
+    dropout: float = option(0.0, "share of features dropped inside each block while training", low=0, high=0.9)
+    padding: Literal["reflect", "zero"] = option("reflect", "what convolutions see beyond the edge")
+    resample: Literal["strided", "antialiased", "nearest"] = option(
+        "strided", "strided: as in 2017; antialiased: blur before halving, no checkerboard; nearest: enlarge, then conv"
+    )
+
+
+@dataclass(frozen=True)
+class UNet:
+    """Options of `cyclegan.networks.UNet`."""
+
+    name: Literal["unet"] = option("unet", "encoder and decoder with skips: keeps fine detail in place")
+    width: int = option(64, "channels after the first convolution", low=1, high=1024)
+    depth: int = option(0, "halvings; 0: as deep as the training size allows, at most 8", low=0, high=8)
+    norm: Literal["instance", "instance-affine", "batch"] = option("instance", "normalisation")
+    dropout: float = option(0.0, "share of features dropped in the innermost decoder levels", low=0, high=0.9)
+
+
+@dataclass(frozen=True)
+class PatchGAN:
+    """Options of `cyclegan.networks.PatchGAN`."""
+
+    name: Literal["patchgan"] = option("patchgan", "judges overlapping patches of the picture")
+    width: int = option(64, "channels after the first convolution", low=1, high=1024)
+    layers: int = option(
+        3, "strided layers: 3 see 70 pixels, 2 see 34, 1 sees 16, 0 judges single pixels", low=0, high=6
+    )
+    norm: Literal["instance", "instance-affine", "batch", "none"] = option("instance", "normalisation")
+
+
+@dataclass(frozen=True)
+class CycleGAN:
+    """Options of `cyclegan.objectives.CycleGAN`."""
+
+    name: Literal["cyclegan"] = option("cyclegan", "two translators, two critics, and the way back")
+    adversarial: Adversarial = option("least-squares", "what real and fake mean to the critics")
+    cycle: float = option(10.0, "λ: weight of coming back to the start", low=0)
+    identity: float = option(5.0, "weight of leaving alone what is already there; 0 saves a quarter of the time", low=0)
+    history: int = option(50, "how many earlier fakes the critics are reminded of; 0: none", low=0, high=10_000)
+    penalty: float = option(10.0, "weight of the gradient penalty; used by wasserstein only", low=0)
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where pictures come from and what is done to them before they are seen."""
+
+    folders: tuple[str, ...] = option((), "one folder a domain")
+    domains: tuple[str, ...] = option((), "the domains' names")
+    size: int = option(256, "pixels of the square that is trained on", low=16, high=4096)
+    enlarge: float = option(
+        1.1171875, "pictures are resized to this times the size, then cropped (286/256)", low=1, high=4
+    )
+    fit: Literal["stretch", "cover"] = option(
+        "cover", "stretch: squash to a square, as in 2017; cover: keep the aspect"
+    )
+    flip: bool = option(True, "mirror every other picture, left to right")
+    held_back: int = option(16, "pictures of each folder kept from training, for sheets and for choosing", low=2)
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long, how fast, how exact."""
+
+    images: int = option(0, "pictures of each domain to see; 0: 200 times the larger folder", low=0)
+    minutes: float = option(0.0, "stop after this time instead; 0: count pictures", low=0)
+    batch: int = option(1, "pictures of each domain seen together", low=1, high=4096)
+    accumulate: int = option(1, "batches whose gradients are added up before a step", low=1, high=4096)
+    learning_rate: float = option(2e-4, "Adam's step", low=0, high=1)
+    betas: tuple[float, float] = option((0.5, 0.999), "Adam's averages", low=0, high=1)
+    decay: float = option(0.5, "last share of the training in which the step falls to zero in a line", low=0, high=1)
+    ema: float = option(
+        0.0, "half-life in pictures of the averaged translators, which are what is saved; 0: none", low=0
+    )
+    init_gain: float = option(0.02, "standard deviation of the first weights", low=0, high=1)
+    precision: Literal["auto", "fp32", "bf16"] = option("auto", "auto: bf16 on CUDA, fp32 elsewhere")
+
+
+@dataclass(frozen=True)
+class Every:
+    """How often, in pictures seen."""
+
+    log: int = option(100, "a line of losses", low=1)
+    sheet: int = option(5000, "a sheet of held-back pictures, and their score", low=1)
+    save: int = option(5000, "everything a resume needs, and the translators", low=1)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that decides what a training learns."""
+
+    seed: int = option(0, "the same seed gives the same run", low=0, high=2**32 - 1)
+    data: Data = field(default_factory=Data)
+    translator: ResNet | UNet = field(default_factory=ResNet)
+    critic: PatchGAN = field(default_factory=PatchGAN)
+    objective: CycleGAN = field(default_factory=CycleGAN)
+    training: Training = field(default_factory=Training)
+    every: Every = field(default_factory=Every)
+
+    @classmethod
+    def load(cls, source: str, *, overrides: Sequence[str] = ()) -> "Experiment":
+        """Read a preset by name, or a TOML file by path, and lay ``key=value`` overrides on top.
+
+        Raises UsageError for a key, a type, a value or a range that does not fit, InputError for an unreadable file.
+        """
+        table = _layers(source)
+        for override in overrides:
+            table = merge(table, nested(override))
+        return cls.decode(table)
+
+    @classmethod
+    def decode(cls, table: Table) -> "Experiment":
+        """Build an experiment from nested tables; what is not named keeps its default."""
+        value = decode(cls, table, "")
+        assert isinstance(value, cls)
+        return value
+
+    def encode(self) -> Table:
+        """Return the experiment as nested tables of plain values."""
+        return dataclasses.asdict(self)
+
+    def replace(self, **overrides: Any) -> "Experiment":
+        """Return the experiment with options changed: names with ``__`` for dots, as in ``training__batch=4``."""
+        table = self.encode()
+        for name, value in overrides.items():
+            table = merge(table, nest(name.split("__"), value))
+        return self.decode(table)
+
+    def toml(self) -> str:
+        """Return the experiment as TOML, every option with its explanation."""
+        return "\n".join(toml_lines(self, "")) + "\n"
+
+    def settled(self, larger_folder: int) -> "Experiment":
+        """Return the experiment with every choice that was left open (0) made.
+
+        `larger_folder` is the number of training pictures in the larger folder; the choices are the paper's.
+        """
+        images = self.training.images or (0 if self.training.minutes else 200 * larger_folder)
+        settled = self.replace(training__images=images)
+        if isinstance(self.translator, ResNet) and not self.translator.blocks:
+            return settled.replace(translator__blocks=9 if self.data.size >= 256 else 6)
+        if isinstance(self.translator, UNet) and not self.translator.depth:
+            twos = (self.data.size & -self.data.size).bit_length() - 1  # how often the size can be halved
+            return settled.replace(translator__depth=max(2, min(8, twos)))
+        return settled
+
+    def differences(self, other: "Experiment") -> Iterator[tuple[str, Any, Any]]:
+        """Yield (dotted name, value here, value there) for every option in which two experiments differ."""
+        here, there = dict(flat(self.encode())), dict(flat(other.encode()))
+        for name in sorted(here.keys() | there.keys()):
+            if here.get(name) != there.get(name):
+                yield name, here.get(name), there.get(name)
+
+
+def presets() -> list[str]:
+    """Return the names of the presets that come with the package."""
+    folder = resources.files("cyclegan") / "presets"
+    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+
+
+def _layers(source: str) -> Table:
+    """Read a TOML layer and everything it extends, merged."""
+    table = _parse(source)
+    below = table.pop("extends", None)
+    return merge(_layers(below), table) if below else table
+
+
+def _parse(source: str) -> Table:
+    if source in presets():
+        text = (resources.files("cyclegan") / "presets" / f"{source}.toml").read_text("utf-8")
+    elif Path(source).suffix == ".toml":
+        try:
+            text = Path(source).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{shown(source)}: cannot be read: {error}", hint="name a preset or a TOML file") from None
+    else:
+        raise UsageError(f"--preset {source}: there is no such preset", hint=did_you_mean(source, presets()))
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{shown(source)}: not valid TOML: {error}", hint="see presets with --dry-run") from None

@@ -1,0 +1,90 @@
+"""Which pictures a folder, or a command line, means: the same list on every file system."""
+
+import difflib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from cyclegan.errors import InputError, shown
+from cyclegan.files import Source
+from cyclegan.media.image import PICTURE_SUFFIXES
+
+
+def pictures(folder: Path) -> list[Path]:
+    """List the pictures below `folder`, sorted by relative path as bytes; raise InputError where it cannot be read.
+
+    Hidden files and folders are skipped, linked folders entered once. The list may be empty: see no_pictures.
+    """
+    if not folder.is_dir():
+        raise (
+            not_there(folder)
+            if not folder.exists()
+            else InputError(f"{shown(folder)}: not a folder", hint="name the folder that holds the pictures")
+        )
+    try:
+        found = [path for path in _walk(folder) if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
+    except OSError as error:
+        where = shown(error.filename or folder)
+        raise InputError(f"{where}: {error.strerror}", hint="check that the folder may be read") from error
+    return sorted(found, key=lambda path: os.fsencode(path.relative_to(folder).as_posix()))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield what is not hidden and no folder; real folders before linked ones, so that a link never hides a real name."""
+    real, linked = [folder], list[Path]()
+    seen = set[tuple[int, int]]()
+    while real or linked:
+        here = real.pop() if real else linked.pop(0)
+        status = here.stat()
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        for path in sorted(here.iterdir()):
+            if path.name.startswith("."):
+                continue
+            if path.is_dir():
+                (linked if path.is_symlink() else real).append(path)
+            else:
+                yield path
+
+
+def no_pictures(folder: Path) -> InputError:
+    """Return the complaint about a folder without a picture."""
+    return InputError(f"{shown(folder)}: no pictures in it", hint=f"known: {' '.join(sorted(PICTURE_SUFFIXES))}")
+
+
+def not_there(path: Path) -> InputError:
+    """Return the complaint about a missing file or folder, with the nearest name beside it as a hint."""
+    names = [p.name for p in path.parent.iterdir()] if os.access(path.parent, os.R_OK) and path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.6)
+    hint = f"did you mean {shown(path.with_name(near[0]))}?" if near else "check the path"
+    return InputError(f"{shown(path)}: no such file or folder", hint=hint)
+
+
+def collect(paths: Sequence[Path]) -> list[Source]:
+    """List the sources a command line names, each once; raise InputError for what is missing or holds no picture.
+
+    A file that is named is taken whatever it is called; of a folder, its pictures.
+    """
+    sources = (source for path in paths for source in _sources(path))
+    return _each_once(sources)
+
+
+def _sources(path: Path) -> list[Source]:
+    if path.is_dir():
+        found = pictures(path)
+        if not found:
+            raise no_pictures(path)
+        return [Source(picture, picture.relative_to(path), path) for picture in found]
+    if path.is_file():
+        return [Source(path, Path(path.name))]
+    if not path.exists():
+        raise not_there(path)
+    raise InputError(f"{shown(path)}: neither a file nor a folder", hint="name a picture or a folder of pictures")
+
+
+def _each_once(sources: Iterable[Source]) -> list[Source]:
+    unique = dict[str, Source]()
+    for source in sources:
+        unique.setdefault(os.path.abspath(source.path), source)  # noqa: PTH100 - links are left as they are
+    return list(unique.values())

@@ -1,0 +1,16 @@
+"""Tensor to tensor: the networks, by name. Nothing here knows files.
+
+Every network is built from keyword arguments that a TOML table can hold. Translators say which heights and widths they
+accept (`multiple`, `smallest`); critics say the least (`smallest`).
+"""
+
+from torch import nn
+
+from cyclegan.networks.blocks import initialise
+from cyclegan.networks.patchgan import PatchGAN
+from cyclegan.networks.resnet import ResNet
+from cyclegan.networks.unet import UNet
+
+NETWORKS: dict[str, type[nn.Module]] = {"resnet": ResNet, "unet": UNet, "patchgan": PatchGAN}
+
+__all__ = ["NETWORKS", "PatchGAN", "ResNet", "UNet", "initialise"]

@@ -1,0 +1,127 @@
+"""The residual translator of CycleGAN, with CUT's antialiased and GAN Compression's separable variants."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import Tensor, nn
+
+from cyclegan.networks.blocks import (
+    BlurHalve,
+    Norm,
+    Padding,
+    Residual,
+    Separable,
+    named,
+    needs_bias,
+    normalisation,
+    padding_mode,
+)
+
+Resample = Literal["strided", "antialiased", "nearest"]
+
+
+class ResNet(nn.Module):
+    """Translates through residual blocks at a quarter of the size (Johnson et al. 2016; Zhu et al. 2017, §7.1).
+
+    `widths` names every channel count, for networks that were pruned: after the stem, after each of the two
+    halvings, inside each block, after each of the two doublings. Empty, it follows from `width`.
+    """
+
+    multiple = 4  # height and width come back only if both halvings are exact
+    smallest = 8  # at 4 pixels the middle is a single pixel: nothing to reflect, no variance to divide by
+
+    def __init__(
+        self,
+        *,
+        channels_in: int = 3,
+        channels_out: int = 3,
+        width: int = 64,
+        blocks: int = 9,
+        norm: Norm = "instance",
+        dropout: float = 0.0,
+        padding: Padding = "reflect",
+        resample: Resample = "strided",
+        separable: bool = False,
+        widths: Sequence[int] = (),
+    ) -> None:
+        super().__init__()
+        widths = tuple(widths) or derived_widths(width, blocks=blocks)
+        assert blocks >= 1, "a translator without blocks sees too little"
+        assert len(widths) == 5 + blocks, f"{blocks} blocks have {5 + blocks} widths, not {len(widths)}"
+        stem, half, middle, *inner, double, last = widths
+        mode = padding_mode(padding)
+
+        first = nn.Conv2d(channels_in, stem, 7, padding=3, padding_mode=mode, bias=needs_bias(norm))
+        self.stem = named(conv=first, norm=normalisation(norm, stem), activation=nn.ReLU(inplace=True))
+        self.downs = nn.Sequential(
+            halving(stem, half, norm=norm, resample=resample),
+            halving(half, middle, norm=norm, resample=resample),
+        )
+        self.blocks = nn.Sequential(
+            *(block(middle, n, norm=norm, dropout=dropout, padding=padding, separable=separable) for n in inner)
+        )
+        self.ups = nn.Sequential(
+            doubling(middle, double, norm=norm, padding=padding, resample=resample),
+            doubling(double, last, norm=norm, padding=padding, resample=resample),
+        )
+        head = nn.Conv2d(last, channels_out, 7, padding=3, padding_mode=mode)
+        self.head = named(conv=head, activation=nn.Tanh())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Translate (N, channels_in, H, W) in [-1, 1] to (N, channels_out, H, W) in [-1, 1]."""
+        features = self.downs(self.stem(x))
+        translated: Tensor = self.head(self.ups(self.blocks(features)))
+        return translated
+
+
+def derived_widths(width: int, *, blocks: int) -> tuple[int, ...]:
+    """Return the channel counts of the published networks: doubled where the picture is halved."""
+    return (width, 2 * width, *[4 * width] * (1 + blocks), 2 * width, width)
+
+
+def halving(channels_in: int, channels_out: int, *, norm: Norm, resample: Resample) -> nn.Sequential:
+    """Return a layer to half the height and width."""
+    blur = resample == "antialiased"
+    stride = 1 if blur else 2
+    return named(
+        conv=nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1, bias=needs_bias(norm)),
+        norm=normalisation(norm, channels_out),
+        activation=nn.ReLU(inplace=True),
+        halve=BlurHalve() if blur else None,
+    )
+
+
+def doubling(channels_in: int, channels_out: int, *, norm: Norm, padding: Padding, resample: Resample) -> nn.Sequential:
+    """Return a layer to double the height and width."""
+    bias = needs_bias(norm)
+    enlarge, conv = None, nn.Module()
+    match resample:
+        case "strided":
+            conv = nn.ConvTranspose2d(channels_in, channels_out, 3, stride=2, padding=1, output_padding=1, bias=bias)
+        case "antialiased":  # bilinear weights are CUT's filter [1, 3, 3, 1]/4, edges repeated
+            enlarge = nn.Upsample(scale_factor=2, mode="bilinear")
+            conv = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=bias)
+        case "nearest":  # Odena et al. 2016: no checkerboard
+            enlarge = nn.Upsample(scale_factor=2, mode="nearest")
+            conv = nn.Conv2d(channels_in, channels_out, 3, padding=1, padding_mode=padding_mode(padding), bias=bias)
+    activation = nn.ReLU(inplace=True)
+    return named(enlarge=enlarge, conv=conv, norm=normalisation(norm, channels_out), activation=activation)
+
+
+def block(channels: int, inner: int, *, norm: Norm, dropout: float, padding: Padding, separable: bool) -> Residual:
+    """Return a residual block that is `inner` channels wide inside."""
+
+    def conv(n_in: int, n_out: int) -> nn.Module:
+        if separable:
+            return Separable(n_in, n_out, padding=padding)
+        return nn.Conv2d(n_in, n_out, 3, padding=1, padding_mode=padding_mode(padding), bias=needs_bias(norm))
+
+    return Residual(
+        named(
+            conv=conv(channels, inner),
+            norm=normalisation(norm, inner),
+            activation=nn.ReLU(inplace=True),
+            dropout=nn.Dropout(dropout) if dropout else None,
+        ),
+        named(conv=conv(inner, channels), norm=normalisation(norm, channels)),
+    )

@@ -1,0 +1,57 @@
+"""Losses: tensors in, one number out. Each is usable alone."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as nnf
+from torch import Tensor
+from torch.nn.functional import l1_loss
+
+__all__ = ["ADVERSARIAL", "Adversarial", "gradient_penalty", "l1_loss"]
+
+Score = Callable[[Tensor], Tensor]
+
+
+class Adversarial(NamedTuple):
+    """What a critic's scores cost: `real` and `fake` the critic, `fool` the translator. Scores of any shape → scalar."""
+
+    real: Score
+    fake: Score
+    fool: Score
+
+
+ADVERSARIAL: dict[str, Adversarial] = {
+    "least-squares": Adversarial(  # Mao et al. 2017, eq. 2 with a = 0, b = c = 1
+        real=lambda s: (s - 1).square().mean(),
+        fake=lambda s: s.square().mean(),
+        fool=lambda s: (s - 1).square().mean(),
+    ),
+    "hinge": Adversarial(  # Lim and Ye 2017; Miyato et al. 2018, eq. 16 and 17
+        real=lambda s: nnf.relu(1 - s).mean(),
+        fake=lambda s: nnf.relu(1 + s).mean(),
+        fool=lambda s: -s.mean(),
+    ),
+    "non-saturating": Adversarial(  # Goodfellow et al. 2014, §3: -log σ(s), -log(1 - σ(s)), -log σ(s)
+        real=lambda s: nnf.softplus(-s).mean(),
+        fake=lambda s: nnf.softplus(s).mean(),
+        fool=lambda s: nnf.softplus(-s).mean(),
+    ),
+    "wasserstein": Adversarial(  # Arjovsky et al. 2017, eq. 2
+        real=lambda s: -s.mean(),
+        fake=lambda s: s.mean(),
+        fool=lambda s: -s.mean(),
+    ),
+}
+
+
+def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
+    """Return E[(‖∇D(x̂)‖₂ - 1)²] at random points x̂ between real and fake (N, C, H, W).
+
+    Gulrajani et al. 2017, eq. 3, without its weight λ. Differentiable in the critic's parameters.
+    """
+    share = torch.rand(len(real), 1, 1, 1).to(real)  # drawn on the host: the same on every device
+    between = (share * real.detach() + (1 - share) * fake.detach()).requires_grad_()
+    scores = critic(between).flatten(1).mean(1)  # a critic's opinion of a picture is the mean over its patches
+    (slope,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
+    return (slope.flatten(1).norm(dim=1) - 1).square().mean()

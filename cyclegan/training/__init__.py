@@ -1,0 +1,1 @@
+"""From two folders to a checkpoint."""

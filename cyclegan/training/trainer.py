@@ -1,0 +1,168 @@
+"""Plays any objective: an iterator of reports that optimises and does nothing else."""
+
+import contextlib
+import itertools
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cyclegan.chance import seed_for
+from cyclegan.experiment import Training
+from cyclegan.objectives import Objective, Turn
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one step did: pictures seen of each domain so far, the share of the budget used, the turns' terms."""
+
+    images: int
+    batch: int
+    progress: float
+    rate: float
+    terms: Mapping[str, Tensor]
+
+    def every(self, images: int) -> bool:
+        """Say whether this step passed a multiple of `images`."""
+        return self.images // images > (self.images - self.batch) // images
+
+
+class Average:
+    """A moving average of parameters whose half-life is counted in pictures (Karras et al. 2024, edm2, §3)."""
+
+    def __init__(self, parameters: Iterable[Tensor], half_life: float) -> None:
+        self.live = list(parameters)
+        self.half_life = half_life
+        self.kept = [p.detach().clone() for p in self.live]
+
+    def update(self, images: int, batch: int) -> None:
+        """Take in the parameters after a step of `batch` pictures; early on the memory is shorter."""
+        half_life = min(self.half_life, 0.05 * images)
+        torch._foreach_lerp_(self.kept, [p.detach() for p in self.live], 1 - 0.5 ** (batch / half_life))
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """Put the average in the parameters' place for as long as the block lasts."""
+        self._exchange()
+        try:
+            yield
+        finally:
+            self._exchange()
+
+    def _exchange(self) -> None:
+        for live, kept in zip(self.live, self.kept, strict=True):
+            live.data, kept.data = kept.data, live.data
+
+
+class Trainer:
+    """Minimises each turn's loss over its player's parameters only, one optimiser a player.
+
+    `images` counts pictures seen of each domain. Chance inside a step (dropout, the history) is a function of the
+    seed and of `images`, so that a step can be repeated alone and a resume needs no generator's state.
+    """
+
+    def __init__(self, objective: Objective, training: Training, *, seed: int = 0, device: str = "cpu") -> None:
+        self.objective = objective.to(device).train()
+        self.training, self.seed, self.device = training, seed, device
+        self.images, self.seconds = 0, 0.0
+        self.parameters = {
+            player: [p for name in networks for p in objective.get_submodule(name).parameters()]
+            for player, networks in objective.players.items()
+        }
+        self.optimizers = {
+            player: torch.optim.Adam(parameters, lr=training.learning_rate, betas=training.betas)
+            for player, parameters in self.parameters.items()
+        }
+        averaged = [p for name in objective.averaged for p in objective.get_submodule(name).parameters()]
+        self.average = Average(averaged, training.ema) if training.ema else None
+        self.bf16 = training.precision == "bf16"
+
+    @property
+    def progress(self) -> float:
+        """The share of the budget that is used, 0 to 1."""
+        if self.training.minutes:
+            return min(1.0, self.seconds / (60 * self.training.minutes))
+        return min(1.0, self.images / self.training.images)
+
+    def reports(self, batches: Iterable[Sequence[Tensor]]) -> Iterator[Report]:
+        """Play batches, one tensor (N, C, H, W) in [-1, 1] a domain, until the budget is used; report each step."""
+        source = iter(batches)
+        while self.progress < 1:
+            start = time.monotonic()
+            micro_batches = list(itertools.islice(source, self.training.accumulate))
+            report = self.play(micro_batches)
+            self.seconds += time.monotonic() - start
+            yield report
+
+    def play(self, micro_batches: Sequence[Sequence[Tensor]]) -> Report:
+        """Play one step; the turns of several micro-batches are played in lockstep and their gradients averaged."""
+        torch.manual_seed(seed_for(self.seed, "step", self.images))
+        rate = self._set_rate()
+        terms: dict[str, Tensor] = {}
+        games = [self.objective.turns(*batch) for batch in micro_batches]
+        while moves := self._moves(games):
+            self._move(moves)
+            for turn in moves:
+                for name, term in turn.terms.items():
+                    terms[name] = terms.get(name, 0) + term.detach() / len(moves)
+        seen = sum(len(batch[0]) for batch in micro_batches)
+        self.images += seen
+        if self.average:
+            self.average.update(self.images, seen)
+        return Report(self.images, seen, self.progress, rate, terms)
+
+    def _moves(self, games: Sequence[Iterator[Turn]]) -> list[Turn]:
+        with torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16, enabled=self.bf16):
+            return [turn for game in games for turn in itertools.islice(game, 1)]
+
+    def _move(self, moves: Sequence[Turn]) -> None:
+        player = moves[0].player
+        optimizer = self.optimizers[player]
+        optimizer.zero_grad(set_to_none=True)
+        for turn in moves:
+            (turn.loss / len(moves)).backward(inputs=self.parameters[player])
+        optimizer.step()
+
+    def _set_rate(self) -> float:
+        """Hold the step, then let it fall in a line to zero over the last share of the budget."""
+        left, decay = 1 - self.progress, self.training.decay
+        rate = self.training.learning_rate * (min(1.0, left / decay) if decay else 1.0)
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+        return rate
+
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """Show the networks people will use: the averaged ones, where an average is kept."""
+        return self.average.shown() if self.average else contextlib.nullcontext()
+
+    def state(self) -> dict[str, Tensor]:
+        """Return every tensor that a resume needs, by name."""
+        state = {f"objective.{name}": t for name, t in self.objective.state_dict().items()}
+        for player, optimizer in self.optimizers.items():
+            for i, slots in optimizer.state_dict()["state"].items():
+                state |= {f"optimizer.{player}.{i}.{slot}": t for slot, t in slots.items()}
+        if self.average:
+            state |= {f"average.{i}": t for i, t in enumerate(self.average.kept)}
+        return state
+
+    def restore(self, state: Mapping[str, Tensor], *, images: int, seconds: float) -> None:
+        """Take up a state where it was left."""
+        parts: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in state.items():
+            part, _, rest = name.partition(".")
+            parts.setdefault(part, {})[rest] = tensor
+        self.objective.load_state_dict(parts["objective"])
+        for player, optimizer in self.optimizers.items():
+            slots: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in parts.get("optimizer", {}).items():
+                owner, i, slot = name.split(".")
+                if owner == player:
+                    slots.setdefault(int(i), {})[slot] = tensor
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
+        if self.average:
+            for i, kept in enumerate(self.average.kept):
+                kept.copy_(parts["average"][str(i)])
+        self.images, self.seconds = images, seconds
