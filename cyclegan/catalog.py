@@ -45,7 +45,9 @@ def newest_run() -> Path:
     """Return the run folder under runs/ that was trained last; raises CheckpointError when there is none."""
     found = runs()
     if not found:
-        raise CheckpointError("no trained run under runs/", hint=f"-m names weights, for example -m {next(iter(shelf()), 'RUN')}")
+        raise CheckpointError(
+            "no trained run under runs/", hint=f"-m names weights, for example -m {next(iter(shelf()), 'RUN')}"
+        )
     return found[0]
 
 
@@ -59,7 +61,9 @@ def adopt(path: Path, *, domains: tuple[str, str] = ("source", "target")) -> Che
     """Read another project's generator as one of our translators, from the first domain to the second."""
     foreign = read_foreign(path)
     if foreign.network == "patchgan":
-        raise CheckpointError(f"{shown(path)}: holds a critic, which translates nothing", hint="import the generator (G)")
+        raise CheckpointError(
+            f"{shown(path)}: holds a critic, which translates nothing", hint="import the generator (G)"
+        )
     about = {
         "kind": "translator",
         "domains": list(domains),
@@ -76,4 +80,6 @@ def _of_run(folder: Path) -> Path:
         path = folder / "weights" / f"{name}.safetensors"
         if path.is_file():
             return path
-    raise CheckpointError(f"{shown(folder)}: no weights in it", hint="name a run folder that styl train made, or a file")
+    raise CheckpointError(
+        f"{shown(folder)}: no weights in it", hint="name a run folder that styl train made, or a file"
+    )

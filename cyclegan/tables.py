@@ -27,8 +27,7 @@ def merge(below: Table, above: Table) -> Table:
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
-        same_kind = isinstance(old, dict) and isinstance(value, dict)
-        if same_kind and value.get("name", old.get("name")) == old.get("name"):
+        if isinstance(old, dict) and isinstance(value, dict) and value.get("name", old.get("name")) == old.get("name"):
             merged[key] = merge(old, value)
         else:
             merged[key] = value
@@ -36,6 +35,7 @@ def merge(below: Table, above: Table) -> Table:
 
 
 def nested(override: str) -> Table:
+    """Turn ``a.b=c`` into nested tables; raises UsageError without an equals sign."""
     name, equals, value = override.partition("=")
     if not equals or not name.strip():
         raise UsageError(f"--set {override}: expected key=value", hint="for example --set training.batch=4")
@@ -43,12 +43,14 @@ def nested(override: str) -> Table:
 
 
 def nest(names: Sequence[str], value: Any) -> Table:
+    """Wrap a value in one table a name, the last name innermost."""
     for name in reversed(names):
         value = {name: value}
     return dict(value)
 
 
 def flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every value with its dotted name."""
     for key, value in table.items():
         if isinstance(value, dict):
             yield from flat(value, f"{prefix}{key}.")

@@ -30,7 +30,7 @@ def pictures(folder: Path) -> list[Path]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Yield what is not hidden and no folder; real folders before linked ones, so that a link never hides a real name."""
+    """Yield what is not hidden and no folder; real folders before linked ones, so that a link hides no real name."""
     real, linked = [folder], list[Path]()
     seen = set[tuple[int, int]]()
     while real or linked:

@@ -9,18 +9,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import (
-    BmpImagePlugin,
-    ExifTags,
-    GifImagePlugin,
-    Image,
-    ImageCms,
-    ImageFile,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import ExifTags, Image, ImageCms, ImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from cyclegan.errors import InputError, UsageError, shown
 from cyclegan.files import write_atomic
@@ -34,13 +29,13 @@ _DAMAGED = "if it does not open in a picture viewer, replace or remove it"
 # Image.open is not used: it warns about large pictures in a way that only process-wide settings could silence,
 # and these are all the formats that may be opened, by their first bytes. An MPO is read as the JPEG it begins with.
 _READERS: dict[bytes, Callable[[BinaryIO], ImageFile.ImageFile]] = {
-    b"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
-    b"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
-    b"RIFF": WebPImagePlugin.WebPImageFile,
-    b"GIF8": GifImagePlugin.GifImageFile,
-    b"BM": BmpImagePlugin.BmpImageFile,
-    b"II": TiffImagePlugin.TiffImageFile,
-    b"MM": TiffImagePlugin.TiffImageFile,
+    b"\xff\xd8\xff": JpegImageFile,
+    b"\x89PNG\r\n\x1a\n": PngImageFile,
+    b"RIFF": WebPImageFile,
+    b"GIF8": GifImageFile,
+    b"BM": BmpImageFile,
+    b"II": TiffImageFile,
+    b"MM": TiffImageFile,
 }
 
 _UPRIGHT = {
@@ -67,7 +62,7 @@ PICTURE_SUFFIXES = frozenset(_FORMATS)
 
 @dataclass(frozen=True)
 class Picture:
-    """Hold what a file shows: pixels (H, W, 3) upright in sRGB, alpha (H, W) or None, and what was done to get there."""
+    """Hold what a file shows: pixels (H, W, 3) upright in sRGB, alpha (H, W) or None, what was done."""
 
     pixels: Pixels
     alpha: Pixels | None
@@ -86,11 +81,8 @@ def read_picture(path: Path) -> Picture:
             return _decode(_open(file))
     except (InputError, MemoryError):
         raise
-    except OSError as error:
-        reason = error.strerror or _reason(error)
-        raise InputError(f"{shown(path)}: {reason}", hint=_DAMAGED) from error
     except Exception as error:  # decoders raise a dozen types: measured RuntimeError, SyntaxError, ValueError, ...
-        raise InputError(f"{shown(path)}: cannot be decoded ({_reason(error)})", hint=_DAMAGED) from error
+        raise InputError(f"{shown(path)}: {_reason(error)}", hint=_DAMAGED) from error
 
 
 def read_rgb(path: Path) -> Pixels:
@@ -100,7 +92,9 @@ def read_rgb(path: Path) -> Pixels:
 
 
 def _reason(error: Exception) -> str:
-    return shown(" ".join(str(error).split())[:160]) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:  # from the file system, not from a decoder
+        return error.strerror
+    return f"cannot be decoded ({shown(' '.join(str(error).split())[:160]) or type(error).__name__})"
 
 
 def _open(file: BinaryIO) -> ImageFile.ImageFile:
@@ -117,9 +111,8 @@ def _open(file: BinaryIO) -> ImageFile.ImageFile:
 
 def _refuse_large(image: Image.Image) -> None:
     if image.width * image.height > PIXEL_LIMIT:
-        raise ValueError(
-            f"{image.width} × {image.height} pixels are more than the {PIXEL_LIMIT // 1_000_000} megapixels that are read"
-        )
+        limit = f"{PIXEL_LIMIT // 1_000_000} megapixels"
+        raise ValueError(f"{image.width} × {image.height} pixels, more than the {limit} that are read")
 
 
 def _decode(image: ImageFile.ImageFile) -> Picture:
@@ -189,8 +182,8 @@ def _srgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> Pixels
         except Exception:  # a colour profile may hold anything; without it the colours are those of most viewers
             notes.append("broken or unfitting colour profile ignored")
     if colours.mode == "LAB":  # PIL has no plain conversion
-        colours = ImageCms.profileToProfile(colours, ImageCms.createProfile("LAB"), _srgb_profile(), outputMode="RGB")
-    return np.array(colours.convert("RGB"))
+        colours = _to_srgb(colours, ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")))
+    return np.array(colours if colours.mode == "RGB" else colours.convert("RGB"))
 
 
 def _opaque(image: Image.Image) -> Image.Image:
@@ -206,12 +199,14 @@ def _through_profile(image: Image.Image, profile: bytes) -> Image.Image:
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     if source.profile.xcolor_space == "RGB " and image.mode == "L":
         image = image.convert("RGB")
-    return ImageCms.profileToProfile(image, source, _srgb_profile(), outputMode="RGB")
+    return _to_srgb(image, source)
 
 
-@cache
-def _srgb_profile() -> ImageCms.ImageCmsProfile:
-    return ImageCms.ImageCmsProfile(io.BytesIO(_srgb_tag()))
+def _to_srgb(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Image.Image:
+    srgb = ImageCms.ImageCmsProfile(io.BytesIO(_srgb_tag()))
+    converted = ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
+    assert converted is not None  # None is for work in place
+    return converted
 
 
 @cache
@@ -242,7 +237,7 @@ def encode_picture(pixels: Pixels, *, suffix: str, alpha: Pixels | None = None, 
     try:
         Image.fromarray(pixels).save(buffer, name, **_options(name, quality))
     except (OSError, ValueError) as error:
-        what = f"{pixels.shape[1]} × {pixels.shape[0]} pixels cannot be written as {suffix!r} ({_reason(error)})"
+        what = f"{pixels.shape[1]} × {pixels.shape[0]} pixels cannot be written as {suffix!r} ({error})"
         raise UsageError(what, hint="choose .png") from error
     return buffer.getvalue()
 

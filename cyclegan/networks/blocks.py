@@ -1,7 +1,7 @@
 """Layers shared by the networks, and how they are initialised."""
 
 from collections import OrderedDict
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, assert_never
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +42,8 @@ def normalisation(norm: Norm, channels: int) -> nn.Module | None:
             return nn.BatchNorm2d(channels)
         case "none":
             return None
+        case _:
+            assert_never(norm)
 
 
 def needs_bias(norm: Norm) -> bool:
@@ -54,7 +56,8 @@ def needs_bias(norm: Norm) -> bool:
 
 def padding_mode(padding: Padding) -> Literal["reflect", "zeros"]:
     """Return the name torch has for a kind of padding."""
-    return "reflect" if padding == "reflect" else "zeros"
+    modes: dict[Padding, Literal["reflect", "zeros"]] = {"reflect": "reflect", "zero": "zeros"}
+    return modes[padding]
 
 
 class Separable(nn.Module):

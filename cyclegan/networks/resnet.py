@@ -1,7 +1,7 @@
 """The residual translator of CycleGAN, with CUT's antialiased and GAN Compression's separable variants."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, assert_never
 
 from torch import Tensor, nn
 
@@ -94,7 +94,8 @@ def halving(channels_in: int, channels_out: int, *, norm: Norm, resample: Resamp
 def doubling(channels_in: int, channels_out: int, *, norm: Norm, padding: Padding, resample: Resample) -> nn.Sequential:
     """Return a layer to double the height and width."""
     bias = needs_bias(norm)
-    enlarge, conv = None, nn.Module()
+    enlarge: nn.Upsample | None = None
+    conv: nn.Conv2d | nn.ConvTranspose2d
     match resample:
         case "strided":
             conv = nn.ConvTranspose2d(channels_in, channels_out, 3, stride=2, padding=1, output_padding=1, bias=bias)
@@ -104,6 +105,8 @@ def doubling(channels_in: int, channels_out: int, *, norm: Norm, padding: Paddin
         case "nearest":  # Odena et al. 2016: no checkerboard
             enlarge = nn.Upsample(scale_factor=2, mode="nearest")
             conv = nn.Conv2d(channels_in, channels_out, 3, padding=1, padding_mode=padding_mode(padding), bias=bias)
+        case _:
+            assert_never(resample)
     activation = nn.ReLU(inplace=True)
     return named(enlarge=enlarge, conv=conv, norm=normalisation(norm, channels_out), activation=activation)
 

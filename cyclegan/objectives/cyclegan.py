@@ -1,6 +1,7 @@
 """Two translators, two critics, and the way back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -15,9 +16,9 @@ class CycleGAN(Objective):
     `G` translates x to y, `F` y to x; `D_x` and `D_y` score pictures of their domain, patch by patch.
     """
 
-    players = {"translators": ("G", "F"), "critics": ("D_x", "D_y")}
+    players: ClassVar[Mapping[str, tuple[str, ...]]] = {"translators": ("G", "F"), "critics": ("D_x", "D_y")}
     averaged = ("G", "F")
-    routes = {(0, 1): "G", (1, 0): "F"}
+    routes: ClassVar[Mapping[tuple[int, int], str]] = {(0, 1): "G", (1, 0): "F"}
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ Score = Callable[[Tensor], Tensor]
 
 
 class Adversarial(NamedTuple):
-    """What a critic's scores cost: `real` and `fake` the critic, `fool` the translator. Scores of any shape → scalar."""
+    """What scores of any shape cost, as scalars: `real` and `fake` cost the critic, `fool` the translator."""
 
     real: Score
     fake: Score
@@ -54,4 +54,5 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     between = (share * real.detach() + (1 - share) * fake.detach()).requires_grad_()
     scores = critic(between).flatten(1).mean(1)  # a critic's opinion of a picture is the mean over its patches
     (slope,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
-    return (slope.flatten(1).norm(dim=1) - 1).square().mean()
+    norms: Tensor = slope.flatten(1).norm(dim=1)
+    return (norms - 1).square().mean()

@@ -49,7 +49,7 @@ class Geometry:
         if wanted == [height, width]:
             return pixels
         resized = resize(_to_tensor(pixels), wanted, interpolation=InterpolationMode.BICUBIC, antialias=True)
-        return resized.permute(1, 2, 0).numpy()
+        return np.asarray(resized.permute(1, 2, 0))
 
 
 def _to_tensor(pixels: NDArray[np.uint8]) -> Tensor:

@@ -38,7 +38,9 @@ class Domain:
         """
         paths = pictures(folder)
         if not paths:
-            raise InputError(f"{folder}: no pictures in it", hint="jpg, png, webp, bmp and tiff are read, in subfolders too")
+            raise InputError(
+                f"{folder}: no pictures in it", hint="jpg, png, webp, bmp and tiff are read, in subfolders too"
+            )
         count = min(held_back, len(paths) // 10)
         if count < 2:
             return cls(tuple(paths), tuple(paths[:held_back]))
@@ -72,11 +74,15 @@ class Draws(Dataset[tuple[list[Tensor], list[str]]]):
                 return self.geometry.draw(self.read(path), seed=seed_for(self.seed, "geometry", domain, number))
             except InputError as error:
                 damaged.append(error.what)
-        raise StoppedEarly(f"none of the {len(paths)} pictures can be read any more: {damaged[-1]}", hint="check the disk")
+        raise StoppedEarly(
+            f"none of the {len(paths)} pictures can be read any more: {damaged[-1]}", hint="check the disk"
+        )
 
 
 def _collate(draws: list[tuple[list[Tensor], list[str]]]) -> tuple[list[Tensor], list[str]]:
-    return [torch.stack(domain) for domain in zip(*(d for d, _ in draws), strict=True)], [n for _, bad in draws for n in bad]
+    return [torch.stack(domain) for domain in zip(*(d for d, _ in draws), strict=True)], [
+        n for _, bad in draws for n in bad
+    ]
 
 
 def _quiet_worker(_: int) -> None:

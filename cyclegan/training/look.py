@@ -42,7 +42,7 @@ def _preview(objective: Objective, fixed: Sequence[Tensor]) -> dict[str, Tensor]
     """Run the objective's preview four pictures at a time, as in use: without gradients and dropout."""
     objective.eval()
     with torch.no_grad():
-        parts = [objective.preview(*batch) for batch in zip(*(f.split(4) for f in fixed), strict=True)]
+        parts = [objective.preview(*batch) for batch in zip(*(torch.split(f, 4) for f in fixed), strict=True)]
     objective.train()
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 

@@ -24,13 +24,14 @@ CODEC = {"name": "pictures", "channels": 3}
 @dataclass(frozen=True)
 class Outcome:
     """How a training ended: pictures seen, whether it had been finished before, the signal that stopped it, if one
-    did, and what was wrong with the files that were passed over."""
+    did, what was wrong with the files that were passed over, and what else a person should know."""
 
     directory: Path
     images: int
     already: bool = False
     signal: int | None = None
     damaged: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def train(
@@ -50,7 +51,9 @@ def train(
     """
     device = choose_device(device)
     workers = min(4, cores() - 1) if workers is None else workers
-    batches = Batches(experiment.data, batch=experiment.training.batch, seed=experiment.seed, workers=workers, device=device)
+    batches = Batches(
+        experiment.data, batch=experiment.training.batch, seed=experiment.seed, workers=workers, device=device
+    )
     experiment = settle(experiment, larger_folder=max(len(d.train) for d in batches.domains), device=device)
     folder = RunFolder(directory, experiment, codec=CODEC)
     if folder.finished:
@@ -77,7 +80,8 @@ def train(
                 run.save(trainer)
             if stop:
                 break
-    return Outcome(directory, trainer.images, signal=interruption.received, damaged=tuple(batches.damaged))
+    damaged, notes = tuple(batches.damaged), tuple(folder.notes)
+    return Outcome(directory, trainer.images, signal=interruption.received, damaged=damaged, notes=notes)
 
 
 def settle(experiment: Experiment, *, larger_folder: int, device: str) -> Experiment:

@@ -1,8 +1,8 @@
 """A run's folder: everything a training writes down, and everything it needs to go on.
 
-    experiment.toml     the whole resolved experiment     environment.json    command, versions, device, threads
-    log.jsonl           losses and scores                 sheets/*.jpg        always the same held-back pictures
-    weights/last, best  self-describing translators       state/*             networks, optimisers, history, average
+experiment.toml     the whole resolved experiment     environment.json    command, versions, device, threads
+log.jsonl           losses and scores                 sheets/*.jpg        always the same held-back pictures
+weights/last, best  self-describing translators       state/*             networks, optimisers, history, average
 """
 
 import json
@@ -33,7 +33,7 @@ FREE_TO_CHANGE = ("training.images", "training.minutes", "every.", "data.folders
 
 
 class RunFolder:
-    """The diary of one run. Opening it only reads; inside its ``with`` block, which one process can hold, it is written."""
+    """The diary of one run. Opening it only reads; it is written in its ``with`` block, which one process can hold."""
 
     def __init__(self, directory: Path, experiment: Experiment, *, codec: dict[str, Any]) -> None:
         self.directory, self.experiment, self.codec = directory, experiment, codec
@@ -42,6 +42,7 @@ class RunFolder:
         self.state = self._newest_state()
         self.sums: dict[str, Tensor] = {}
         self.steps = 0
+        self.logged = (0, 0.0)  # images and seconds at the last line
         self.tell: Callable[[Line], None] = lambda _: None
         self.board: Any = None
 
@@ -66,7 +67,9 @@ class RunFolder:
             raise InputError(what, hint="-o chooses another folder") from None
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self.board:
             self.board.close()
         self.lock.__exit__(kind, error, trace)
@@ -96,14 +99,26 @@ class RunFolder:
         if not all(map(math.isfinite, losses.values())):
             what = f"the losses are no numbers any more at {report.images} images"
             raise StoppedEarly(what, hint="the last state is whole; go on with a smaller --set training.learning_rate")
-        line = {"images": report.images, "seconds": round(seconds, 3), "progress": report.progress, "rate": report.rate}
-        self._line(line | {"losses": losses})
+        speed = (report.images - self.logged[0]) / max(seconds - self.logged[1], 1e-9)
+        self.logged = (report.images, seconds)
+        self._line(
+            {
+                "images": report.images,
+                "progress": report.progress,
+                "seconds": round(seconds, 3),
+                "images_per_second": round(speed, 3),
+                "learning_rate": report.rate,
+                "losses": losses,
+            }
+        )
 
     def look(self, trainer: Trainer, seen: Look) -> None:
         """Keep a sheet and its scores; where they are the best so far, the translators too."""
         self._write(f"sheets/{trainer.images:09d}.jpg", encode_picture(seen.sheet, suffix=".jpg", quality=90))
         self._line({"images": trainer.images, "score": seen.scores, "mean_score": seen.mean})
-        earlier = [line["mean_score"] for line in self.log_lines() if 0 < line["images"] < trainer.images and "score" in line]
+        earlier = [
+            line["mean_score"] for line in self.log_lines() if 0 < line["images"] < trainer.images and "score" in line
+        ]
         if trainer.images and seen.mean <= min(earlier, default=math.inf):
             self._write("weights/best.safetensors", self._translators(trainer, score=seen.mean).encode())
 
@@ -184,6 +199,7 @@ class RunFolder:
         except (RuntimeError, KeyError, ValueError) as error:
             what = f"{shown(self.directory)}: its state does not fit this experiment: {error}".splitlines()[0]
             raise CheckpointError(what, hint="-o chooses a new folder") from None
+        self.logged = (trainer.images, trainer.seconds)
         self.state = Checkpoint(about, {})  # the tensors are the trainer's now
 
     def _check_room(self, trainer: Trainer) -> None:
@@ -219,7 +235,9 @@ class _Disk:
 
     def __enter__(self) -> None: ...
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if isinstance(error, OSError):
             what = f"{shown(self.directory)}: cannot be written: {error.strerror or error}"
             raise StoppedEarly(what, hint="make room; the same command goes on from the last state") from None
@@ -230,4 +248,4 @@ def _tensorboard(folder: Path, images: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise UsageError("--tensorboard: it is not installed", hint="pip install 'styl[tensorboard]'") from None
-    return SummaryWriter(str(folder), purge_step=images)  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder), purge_step=images)

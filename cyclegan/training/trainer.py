@@ -122,7 +122,7 @@ class Trainer:
         optimizer = self.optimizers[player]
         optimizer.zero_grad(set_to_none=True)
         for turn in moves:
-            (turn.loss / len(moves)).backward(inputs=self.parameters[player])
+            torch.autograd.backward(turn.loss / len(moves), inputs=self.parameters[player])
         optimizer.step()
 
     def _set_rate(self) -> float:
@@ -158,9 +158,9 @@ class Trainer:
         for player, optimizer in self.optimizers.items():
             slots: dict[int, dict[str, Tensor]] = {}
             for name, tensor in parts.get("optimizer", {}).items():
-                owner, i, slot = name.split(".")
+                owner, number, slot = name.split(".")
                 if owner == player:
-                    slots.setdefault(int(i), {})[slot] = tensor
+                    slots.setdefault(int(number), {})[slot] = tensor
             optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
         if self.average:
             for i, kept in enumerate(self.average.kept):

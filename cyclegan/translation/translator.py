@@ -15,7 +15,8 @@ from cyclegan import catalog, codecs
 from cyclegan.checkpoint import Checkpoint
 from cyclegan.codecs import Codec
 from cyclegan.errors import CheckpointError, InputError, UsageError, did_you_mean
-from cyclegan.media.image import from_pil, is_pil, read_picture, to_pil, write_picture
+from cyclegan.media.image import read_picture, write_picture
+from cyclegan.media.pil import from_pil, is_pil, to_pil
 from cyclegan.networks import NETWORKS
 
 Frame = TypeVar("Frame")
@@ -63,8 +64,8 @@ class Translator:
         """Translate frames lazily and in order, up to `batch` neighbours of one size at a time."""
         parcels = map(self._pack, frames)
         for group in _alike(parcels, batch):
-            results = self._translate(torch.cat([p.tensor for p in group])).split([len(p.tensor) for p in group])
-            for parcel, result in zip(group, results, strict=True):
+            together = self._translate(torch.cat([p.tensor for p in group]))
+            for parcel, result in zip(group, torch.split(together, [len(p.tensor) for p in group]), strict=True):
                 yield parcel.unpack(result)
 
     def file(self, source: str | Path, target: str | Path, *, quality: int = 95) -> tuple[str, ...]:
@@ -96,18 +97,14 @@ class Translator:
         if tensor.ndim != 4 or tensor.shape[1] != self.codec.channels or 0 in tensor.shape:
             wanted = f"({self.codec.channels}, H, W), with or without a batch in front"
             raise InputError(f"shape {tuple(frame.shape)}: not a picture", hint=f"these weights take {wanted}")
-        if tensor.dtype == torch.uint8:
-            encode, decode = self.codec.encode, self.codec.decode
-        elif tensor.is_floating_point():
-            encode, decode = Tensor.float, lambda t: t.to(frame.dtype)
-        else:
+        if not (tensor.dtype == torch.uint8 or tensor.is_floating_point()):
             raise InputError(f"{tensor.dtype}: not a picture", hint="uint8, or floating point in [-1, 1]")
 
         def unpack(result: Tensor) -> Tensor:
-            same_kind = decode(result).to(frame.device)
-            return same_kind[0] if single else same_kind
+            decoded = self.codec.decode(result) if frame.dtype == torch.uint8 else result.to(frame.dtype)
+            return (decoded[0] if single else decoded).to(frame.device)
 
-        return _Parcel(encode(tensor), unpack)
+        return _Parcel(self.codec.encode(tensor) if tensor.dtype == torch.uint8 else tensor.float(), unpack)
 
     @torch.inference_mode()
     def _translate(self, tensor: Tensor) -> Tensor:
@@ -161,5 +158,7 @@ def _build(found: Checkpoint, name: str) -> nn.Module:
         network.load_state_dict(state, assign=True)
     except (RuntimeError, TypeError, AssertionError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{kind}: its weights do not fit: {reason}", hint="this file was not made by styl") from None
+        raise CheckpointError(
+            f"{kind}: its weights do not fit: {reason}", hint="this file was not made by styl"
+        ) from None
     return network

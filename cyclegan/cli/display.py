@@ -1,0 +1,71 @@
+"""Progress for people: a live display in a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from cyclegan.cli.edge import say
+
+PLAIN_SECONDS = 5.0  # between lines where there is no terminal
+
+
+class Display:
+    """Shows the log of a training as it is written: share done, images/s, time left, current losses."""
+
+    def __init__(self) -> None:
+        self.live: Any = None
+        self.task: Any = None
+        self.start: tuple[float, float] | None = None  # (time, progress) of the first line, for the time left
+        self.printed = 0.0
+
+    def __enter__(self) -> "Display":
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn
+
+            columns = (TextColumn("{task.percentage:3.0f} %"), BarColumn(), TextColumn("{task.description}"))
+            self.live = Progress(*columns, console=Console(stderr=True))
+            self.live.start()
+            self.task = self.live.add_task("starting", total=1.0)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.live:
+            self.live.stop()
+
+    def show(self, line: Mapping[str, Any]) -> None:
+        """Show one line of the log."""
+        if "score" in line:
+            scores = ", ".join(f"to {name} {value:.1f}" for name, value in line["score"].items())
+            self._print(f"{line['images']:,} images: sheet written; distance {scores}")
+        else:
+            self._progress(line)
+
+    def _progress(self, line: Mapping[str, Any]) -> None:
+        now, progress = time.monotonic(), float(line["progress"])
+        self.start = self.start or (now, progress)
+        gained, spent = progress - self.start[1], now - self.start[0]
+        left = f"{_clock(spent / gained * (1 - progress))} left" if gained > 0 else "…"
+        losses = " ".join(f"{name} {value:.2f}" for name, value in line["losses"].items())
+        text = f"{line['images']:,} images, {line['images_per_second']:.1f}/s, {left}  {losses}"
+        if self.live:
+            self.live.update(self.task, completed=progress, description=text)
+        elif progress >= 1 or now - self.printed >= PLAIN_SECONDS:
+            self.printed = now
+            say(f"{100 * progress:3.0f} %  {text}")
+
+    def _print(self, text: str) -> None:
+        if self.live:
+            self.live.console.print(text, markup=False, highlight=False)
+        else:
+            say(text)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

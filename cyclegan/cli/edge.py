@@ -1,0 +1,81 @@
+"""The edge: whatever happens inside, a person reads at most three lines, and a script a documented exit code.
+
+0 all done; 1 finished, some inputs failed; 2 wrong use or unusable input; 3 stopped early, the same command goes on;
+70 a bug of ours; 130 and 143 stopped by Ctrl-C and SIGTERM; 141 nobody reads the output any more.
+"""
+
+import errno
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from cyclegan.errors import StylError, shown
+
+LOG = Path("styl.log")
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}
+MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
+
+
+def guarded(app: Callable[..., Any]) -> NoReturn:
+    """Call a Typer app and leave the process with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        code = app(standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads: let the exit be silent
+        code = 128 + signal.SIGPIPE
+    except KeyboardInterrupt:
+        code = complain("stopped by Ctrl-C", code=130)
+    except Exception as error:
+        code = explain(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def explain(error: Exception) -> int:
+    """Say what went wrong in at most two lines and return the exit code."""
+    if isinstance(error, StylError):
+        return complain(error.what, hint=error.hint, code=error.code)
+    if hasattr(error, "format_message"):  # Typer's own complaints about usage
+        return complain(error.format_message().split("\n")[0], hint="styl --help lists every option", code=2)
+    if hasattr(error, "exit_code"):
+        return int(error.exit_code)
+    if isinstance(error, OSError) and error.filename:
+        code = 3 if error.errno in FULL else 2
+        return complain(f"{shown(error.filename)}: {error.strerror}", hint="check the path and the disk", code=code)
+    if isinstance(error, MemoryError) or any(words in str(error) for words in MEMORY):
+        return complain("not enough memory", hint="try a smaller --size or --batch, or close other programs", code=3)
+    return _our_bug(error)
+
+
+def _our_bug(error: Exception) -> int:
+    text = "".join(traceback.format_exception(error))
+    try:
+        LOG.write_text(text, encoding="utf-8", errors="backslashreplace")
+        where = f"the details are in {LOG}"
+    except OSError:
+        where = "the details could not be written"
+    return complain(f"internal error: {type(error).__name__}; {where}", hint="please report it with that file", code=70)
+
+
+def complain(what: str, *, code: int, hint: str = "") -> int:
+    """Print an error and the next step on standard error and return the exit code."""
+    lines = [f"error: {' '.join(what.split())}", *([f"  {' '.join(hint.split())}"] if hint else [])]
+    print("\n".join(lines), file=sys.stderr)
+    return code
+
+
+def say(line: str) -> None:
+    """Print a line that tells a person how things go: on standard error, so that results can be piped."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def result(line: str, *, summary: dict[str, Any], as_json: bool) -> None:
+    """Print the outcome on standard output, for a person or for a program."""
+    print(json.dumps(summary) if as_json else line, flush=True)

@@ -1,0 +1,143 @@
+"""styl train: two folders in, a translator out."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from typer import Argument, Option
+
+from cyclegan.cli.display import Display
+from cyclegan.cli.edge import result, say
+from cyclegan.errors import InputError, UsageError, shown
+from cyclegan.experiment import Experiment
+from cyclegan.media.folder import no_pictures, pictures
+
+Folders = Annotated[list[Path] | None, Argument(help="Two folders of pictures; subfolders are read too.")]
+Output = Annotated[Path | None, Option("-o", "--output", help="The run folder.  [default: runs/FIRST-SECOND]")]
+Preset = Annotated[str, Option(help="A recipe by name, or a TOML file such as a run's experiment.toml.")]
+Set = Annotated[list[str] | None, Option("--set", help="Change any option, as in training.batch=4; repeatable.")]
+Domains = Annotated[tuple[str, str] | None, Option(help="Names for the two domains.  [default: the folders' names]")]
+Size = Annotated[int | None, Option(help="Pixels of the square that is trained on.")]
+Batch = Annotated[int | None, Option(help="Pictures of each domain seen together.")]
+Images = Annotated[int | None, Option(help="Pictures of each domain to see in all.")]
+Minutes = Annotated[float | None, Option(help="Train for so long instead of counting pictures.")]
+Precision = Annotated[Literal["auto", "fp32", "bf16"] | None, Option(help="Arithmetic of the networks.")]
+Seed = Annotated[int | None, Option(help="The same seed gives the same run.")]
+Device = Annotated[str, Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Workers = Annotated[int | None, Option(min=0, help="Processes that read pictures.  [default: cores - 1, at most 4]")]
+TensorBoard = Annotated[bool, Option("--tensorboard", help="Also write TensorBoard logs.")]
+DryRun = Annotated[bool, Option("--dry-run", help="Print the resolved experiment and its networks; train nothing.")]
+Json = Annotated[bool, Option("--json", help="Print a summary for programs.")]
+
+
+def train(
+    folders: Folders = None,
+    output: Output = None,
+    preset: Preset = "default",
+    set_: Set = None,
+    domains: Domains = None,
+    size: Size = None,
+    batch: Batch = None,
+    images: Images = None,
+    minutes: Minutes = None,
+    precision: Precision = None,
+    seed: Seed = None,
+    device: Device = "auto",
+    workers: Workers = None,
+    tensorboard: TensorBoard = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> int:
+    """Learn to translate between two unpaired folders. The same command again continues."""
+    flags = {
+        "data.size": size,
+        "training.batch": batch,
+        "training.images": images,
+        "training.minutes": minutes,
+        "training.precision": precision,
+        "seed": seed,
+    }
+    overrides = [*(set_ or []), *(f"{name}={value}" for name, value in flags.items() if value is not None)]
+    experiment = Experiment.load(preset, overrides=overrides)
+    given = tuple(folders or map(Path, experiment.data.folders))
+    if dry_run and not given:
+        return _describe(experiment, larger_folder=1, device=device, as_json=as_json)
+    counts = _check(given)
+    names = domains or (experiment.data.domains if not folders else ()) or _names(given)
+    experiment = experiment.replace(data__folders=tuple(str(f.resolve()) for f in given), data__domains=names)
+    if dry_run:
+        return _describe(experiment, larger_folder=max(counts), device=device, as_json=as_json)
+    directory = output or Path("runs") / "-".join(map(_plain, names))
+    say(f"{names[0]}: {counts[0]} pictures, {names[1]}: {counts[1]} pictures, into {shown(directory)}")
+    return _carry_out(experiment, directory, device, workers=workers, tensorboard=tensorboard, as_json=as_json)
+
+
+def _carry_out(
+    experiment: Experiment, directory: Path, device: str, *, workers: int | None, tensorboard: bool, as_json: bool
+) -> int:
+    from cyclegan.training.run import train as carry_out
+
+    with Display() as display:
+        outcome = carry_out(
+            experiment, directory, device=device, workers=workers, tensorboard=tensorboard, tell=display.show
+        )
+    for note in outcome.notes:
+        say(f"note: {note}")
+    for complaint in outcome.damaged:
+        say(f"skipped: {complaint}")
+    at = f"{outcome.images:,} images"
+    if outcome.already:
+        line = f"{shown(directory)}: already finished at {at}; --images goes further, -o begins another"
+    elif outcome.signal:
+        line = f"{shown(directory)}: saved at {at}; the same command goes on"
+    else:
+        line = f"{shown(directory)}: finished at {at}; try: styl translate PICTURE -m {shown(directory)}"
+    summary = {"run": str(directory), "images": outcome.images, "finished": not outcome.signal}
+    summary |= {"already_finished": outcome.already, "skipped": list(outcome.damaged)}
+    result(line, summary=summary, as_json=as_json)
+    return 128 + outcome.signal if outcome.signal else 0
+
+
+def _check(folders: tuple[Path, ...]) -> list[int]:
+    """Return how many pictures each of two different folders has, or say what is wrong with them."""
+    if len(folders) != 2:
+        what = f"two folders are needed, {len(folders)} given"
+        raise UsageError(what, hint="for example: styl train horses/ zebras/")
+    first, second = (folder.resolve() for folder in folders)
+    counts = []
+    for folder in folders:
+        counts.append(len(pictures(folder)))
+        if not counts[-1]:
+            raise no_pictures(folder)
+    if first == second:
+        raise InputError(f"{shown(folders[0])}: given twice", hint="name two different folders")
+    if first.is_relative_to(second) or second.is_relative_to(first):
+        raise InputError(f"{shown(folders[0])} and {shown(folders[1])}: one lies in the other", hint="move one out")
+    return counts
+
+
+def _names(folders: tuple[Path, ...]) -> tuple[str, str]:
+    """Name the domains after their folders; folders of one name are told apart by what is above them."""
+    first, second = (folder.resolve() for folder in folders)
+    depth = 1
+    while first.parts[-depth:] == second.parts[-depth:] or (depth > 1 and first.parts[-depth] == second.parts[-depth]):
+        depth += 1
+    return first.parts[-depth] or "first", second.parts[-depth] or "second"
+
+
+def _plain(name: str) -> str:
+    """Return a domain's name as part of a folder's name."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")[:64] or "domain"
+
+
+def _describe(experiment: Experiment, *, larger_folder: int, device: str, as_json: bool) -> int:
+    from cyclegan.training.environment import choose_device
+    from cyclegan.training.run import settle
+    from cyclegan.training.summary import network_rows
+
+    settled = settle(experiment, larger_folder=larger_folder, device=choose_device(device))
+    rows = network_rows(settled)
+    table = [f"# {r['network']}: {r['kind']}, {r['parameters']:,} parameters, {r['output']}" for r in rows]
+    summary: dict[str, Any] = {"experiment": settled.encode(), "networks": rows}
+    result("\n".join([settled.toml(), *table]), summary=summary, as_json=as_json)
+    return 0

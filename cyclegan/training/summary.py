@@ -1,0 +1,25 @@
+"""What an experiment's networks are, without the memory they would take."""
+
+from typing import Any
+
+import torch
+
+from cyclegan.experiment import Experiment
+from cyclegan.objectives import assemble, network_specs
+
+
+def network_rows(experiment: Experiment, *, channels: int = 3) -> list[dict[str, Any]]:
+    """Return name, kind, parameters and output shape, for one picture of the training size, of every network."""
+    specs = network_specs(experiment, channels=channels)
+    with torch.device("meta"):
+        objective = assemble(experiment, channels=channels)
+        picture = torch.empty(1, channels, experiment.data.size, experiment.data.size)
+        return [
+            {
+                "network": name,
+                "kind": spec["name"],
+                "parameters": sum(p.numel() for p in objective.get_submodule(name).parameters()),
+                "output": " × ".join(map(str, objective.get_submodule(name)(picture).shape[1:])),
+            }
+            for name, spec in specs.items()
+        ]

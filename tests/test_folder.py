@@ -1,0 +1,113 @@
+"""The same list whatever the file system, and nothing that blocks or goes round in circles."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cyclegan.errors import InputError
+from cyclegan.files import Source
+from cyclegan.media.folder import collect, no_pictures, pictures
+
+
+def make(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def listed(folder: Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in pictures(folder)]
+
+
+def test_pictures_are_known_by_suffix_and_hidden_ones_skipped(tmp_path: Path) -> None:
+    good = ["a.jpg", "b.JPEG", "c.Png", "d.webp", "e.bmp", "f.tif", "g.TIFF", "sub/deep/h.jpg"]
+    make(tmp_path, *good, ".DS_Store", "Thumbs.db", "._x.jpg", ".hidden/x.jpg", ".x.png", "x.gif", "jpg", "x.jpg.txt")
+    (tmp_path / "folder.jpg").mkdir()
+    assert listed(tmp_path) == good
+
+
+def test_the_order_is_that_of_the_bytes_of_the_relative_path(tmp_path: Path) -> None:
+    expected = [
+        b"B.png",
+        b"a b/c.png",
+        b"a.png",
+        b"a/c.png",
+        b"b.png",
+        "é.png".encode(),
+        "🦓.png".encode(),
+        b"\xff.png",
+    ]
+    make(tmp_path, *(os.fsdecode(name) for name in reversed(expected)))
+    found = pictures(tmp_path)
+    assert [os.fsencode(path.relative_to(tmp_path)) for path in found] == expected
+    assert all(path.parent.is_relative_to(tmp_path) for path in found)
+
+
+@pytest.mark.timeout(10)
+def test_links_are_followed_once_and_odd_things_ignored(tmp_path: Path) -> None:
+    home = make(tmp_path / "home", "z/a.png", "b.png")
+    outside = make(tmp_path / "outside", "c.png", "c/d.png")
+    (outside / "back").symlink_to(home)  # a circle
+    (home / "loop").symlink_to(home)
+    (home / "a").symlink_to(home / "z")  # sorts before the real folder, and must not take its place
+    (home / "y").symlink_to(outside)
+    (home / "y2").symlink_to(outside)
+    (home / "link.png").symlink_to(outside / "c.png")
+    (home / "dangling.png").symlink_to(tmp_path / "nowhere")
+    (home / "self.png").symlink_to(home / "self.png")
+    os.mkfifo(home / "pipe.png")
+    assert listed(home) == ["b.png", "link.png", "y/c.png", "y/c/d.png", "z/a.png"]
+
+
+def test_what_is_no_folder_is_refused_with_a_hint(tmp_path: Path) -> None:
+    make(tmp_path, "horses/a.png")
+    with pytest.raises(InputError, match="hoses: no such file or folder") as caught:
+        pictures(tmp_path / "hoses")
+    assert caught.value.hint == f"did you mean {tmp_path / 'horses'}?"
+    with pytest.raises(InputError, match=r"a\.png: not a folder"):
+        pictures(tmp_path / "horses" / "a.png")
+    with pytest.raises(InputError) as caught:
+        pictures(tmp_path / "nowhere" / "at all")
+    assert caught.value.hint == "check the path"
+    (tmp_path / "empty").mkdir()
+    assert pictures(tmp_path / "empty") == []
+    assert ".webp" in no_pictures(tmp_path / "empty").hint
+
+
+def test_a_folder_that_cannot_be_read_is_not_taken_as_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, "locked/a.png")  # root may read everything, so the refusal is made
+    real = Path.iterdir
+
+    def refusing(self: Path) -> object:
+        if self.name == "locked":
+            raise PermissionError(13, "Permission denied", str(self))
+        return real(self)
+
+    monkeypatch.setattr(Path, "iterdir", refusing)
+    with pytest.raises(InputError, match="locked: Permission denied"):
+        pictures(tmp_path)
+
+
+def test_collect_takes_named_files_as_they_are_and_each_once(tmp_path: Path) -> None:
+    make(tmp_path, "in/b.png", "in/sub/a.jpg", ".odd", "in/notes.txt")
+    root = tmp_path / "in"
+    assert collect([tmp_path / ".odd", root, root / "sub" / ".." / "b.png"]) == [
+        Source(tmp_path / ".odd", Path(".odd")),
+        Source(root / "b.png", Path("b.png"), root),
+        Source(root / "sub" / "a.jpg", Path("sub/a.jpg"), root),
+    ]
+
+
+@pytest.mark.timeout(10)
+def test_collect_refuses_what_is_missing_empty_or_a_pipe(tmp_path: Path) -> None:
+    make(tmp_path, "zebra.jpg")
+    (tmp_path / "empty").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for name, what in [("zebar.jpg", "no such file"), ("empty", "no pictures"), ("pipe", "neither a file nor")]:
+        with pytest.raises(InputError, match=f"{name}: {what}"):
+            collect([tmp_path / "zebra.jpg", tmp_path / name])
+    with pytest.raises(InputError) as caught:
+        collect([tmp_path / "zebar.jpg"])
+    assert "zebra.jpg" in caught.value.hint

@@ -1,0 +1,214 @@
+"""Networks: published sizes, true size requirements, live gradients, and layers equal to torch's."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from cyclegan.networks import NETWORKS, PatchGAN, ResNet, UNet, initialise
+from cyclegan.networks.blocks import BlurHalve, InstanceNorm
+
+TRANSLATORS: list[tuple[str, dict[str, Any]]] = [
+    ("resnet", {"width": 4, "blocks": 2}),
+    ("resnet", {"width": 4, "blocks": 1, "norm": "batch", "padding": "zero", "dropout": 0.5}),
+    ("resnet", {"width": 4, "blocks": 1, "norm": "instance-affine", "resample": "antialiased"}),
+    ("resnet", {"width": 4, "blocks": 1, "resample": "nearest", "padding": "zero"}),
+    ("resnet", {"blocks": 2, "separable": True, "widths": (4, 6, 10, 5, 7, 6, 3)}),
+    ("unet", {"width": 4, "depth": 1}),
+    ("unet", {"width": 4, "depth": 3, "norm": "batch"}),
+    ("unet", {"width": 2, "depth": 6, "norm": "instance-affine", "dropout": 0.5}),
+]
+CRITICS: list[tuple[str, dict[str, Any]]] = [
+    ("patchgan", {"width": 4, "layers": layers, "norm": norm})
+    for layers in (0, 1, 3)
+    for norm in ("instance", "instance-affine", "batch", "none")
+]
+
+
+def build(name: str, options: dict[str, Any]) -> nn.Module:
+    torch.manual_seed(0)
+    return NETWORKS[name](**options)
+
+
+def count(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "published"),
+    [
+        ("resnet", {}, 11_378_179),
+        ("resnet", {"blocks": 6}, 7_837_699),
+        ("resnet", {"norm": "batch"}, 11_383_427),
+        ("resnet", {"resample": "antialiased"}, 11_378_179),
+        ("unet", {}, 54_409_603),
+        ("unet", {"norm": "batch", "dropout": 0.5}, 54_413_955),
+        ("unet", {"depth": 7}, 41_825_667),
+        ("unet", {"depth": 7, "norm": "batch"}, 41_828_995),
+        ("patchgan", {}, 2_764_737),
+        ("patchgan", {"norm": "instance-affine"}, 2_766_529),
+        ("patchgan", {"norm": "batch"}, 2_765_633),
+        ("patchgan", {"layers": 0}, 8_705),
+        ("patchgan", {"layers": 0, "norm": "batch"}, 8_832),
+        ("patchgan", {"layers": 1}, 136_385),
+        ("patchgan", {"layers": 2}, 662_977),
+        ("patchgan", {"layers": 4}, 6_959_553),
+        ("patchgan", {"layers": 5}, 11_154_369),
+    ],
+)
+def test_parameters_are_as_many_as_published(name: str, options: dict[str, Any], published: int) -> None:
+    with torch.device("meta"):
+        assert count(NETWORKS[name](**options)) == published
+
+
+@pytest.mark.parametrize(("name", "options"), TRANSLATORS)
+def test_translators_keep_exactly_the_sizes_they_declare(name: str, options: dict[str, Any]) -> None:
+    network = build(name, options)
+    multiple, smallest = network.multiple, network.smallest
+    assert smallest % multiple == 0
+    for size in (smallest, smallest + multiple):
+        for mode in (network.train(), network.eval()):
+            x = torch.rand(1, 3, size, smallest) * 2 - 1
+            y = mode(x)
+            assert y.shape == x.shape
+            assert y.abs().max() <= 1
+    for size in range(smallest + multiple + 1, smallest + 2 * multiple):
+        assert not keeps(network, size, smallest), f"{size} is no multiple of {multiple}"
+    assert not keeps(network.train(), smallest - multiple, smallest - multiple)
+
+
+def keeps(network: nn.Module, height: int, width: int) -> bool:
+    x = torch.rand(1, 3, height, width)
+    try:
+        return network(x).shape == x.shape
+    except (RuntimeError, ValueError):
+        return False
+
+
+@pytest.mark.parametrize(("name", "options"), CRITICS)
+def test_critics_need_exactly_the_size_they_declare(name: str, options: dict[str, Any]) -> None:
+    network = build(name, options)
+    smallest = network.smallest
+    scores = network(torch.rand(1, 3, smallest, smallest))
+    assert scores.shape == ((1, 1, 1, 1) if options["layers"] else (1, 1, smallest, smallest))
+    with pytest.raises((RuntimeError, ValueError)):
+        network(torch.rand(1, 3, smallest - 1, smallest - 1))
+
+
+@pytest.mark.parametrize(("name", "options"), TRANSLATORS + CRITICS)
+def test_gradient_reaches_every_parameter(name: str, options: dict[str, Any]) -> None:
+    network = initialise(build(name, options), gain=0.3).eval()  # eval: dropout must not hide a path
+    size = 2 * network.smallest
+    network(torch.randn(1, 3, size, size)).square().sum().backward()
+    normed = [n.removesuffix("norm") for n, _ in network.named_modules() if n.endswith("norm")]
+    useless = {f"{n}{conv}.bias" for n in normed for conv in ("conv", "conv.pointwise", "depthwise")}
+    for parameter_name, parameter in network.named_parameters():
+        assert parameter.grad is not None, parameter_name
+        # a bias before instance norm is subtracted again; it is there because the published files have it
+        assert parameter_name in useless or parameter.grad.abs().max() > 0, parameter_name
+
+
+@pytest.mark.parametrize(("layers", "pixels"), [(0, 1), (1, 16), (2, 34), (3, 70), (4, 142)])
+def test_a_patch_has_the_published_size(layers: int, pixels: int) -> None:
+    critic = PatchGAN(width=2, layers=layers, norm="none")
+    for p in critic.parameters():
+        p.data.fill_(0.1)  # all positive: nothing cancels, nothing is cut off
+    x = torch.ones(1, 3, 192, 192, requires_grad=True)
+    scores = critic(x)
+    scores[0, 0, scores.shape[2] // 2, scores.shape[3] // 2].backward()
+    assert x.grad is not None
+    seen = x.grad[0].sum(0) != 0
+    assert seen.any(0).sum() == pixels
+    assert seen.any(1).sum() == pixels
+
+
+def test_a_critic_without_norm_has_a_gradient_of_its_gradient() -> None:
+    critic = PatchGAN(width=4, norm="none")
+    x = torch.randn(2, 3, 32, 32, requires_grad=True)
+    (slope,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
+    slope.square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for n, p in critic.named_parameters() if "weight" in n)
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_instance_norm_is_torchs_in_float32_and_better_than_torchs_below(affine: bool) -> None:
+    torch.manual_seed(0)
+    ours, torchs = InstanceNorm(5, affine=affine), nn.InstanceNorm2d(5, affine=affine)
+    ours = initialise(ours, gain=0.5)
+    torchs.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 5, 9, 7) * 3 + 1
+    assert torch.equal(ours(x), torchs(x))
+
+    coarse = x.bfloat16()
+    assert ours(coarse).dtype == torch.bfloat16
+    assert torch.equal(ours(coarse), torchs(coarse.float()).bfloat16())
+    assert torch.equal(ours.bfloat16()(coarse), ours.float()(coarse))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert ours.float()(coarse).dtype == torch.bfloat16
+
+
+def test_halving_blurs_with_the_binomial_filter() -> None:
+    x = torch.randn(2, 3, 9, 12)
+    row = torch.tensor([1.0, 2.0, 1.0]) / 4
+    kernel = torch.outer(row, row).expand(3, 1, 3, 3)
+    expected = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), kernel, stride=2, groups=3)
+    torch.testing.assert_close(BlurHalve()(x), expected)
+
+
+def test_weights_begin_as_in_2017() -> None:
+    torch.manual_seed(0)
+    network = initialise(ResNet(blocks=2, width=32, norm="batch"))
+    for name, module in network.named_modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            assert abs(module.weight.std() - 0.02) < 0.002, name
+            assert abs(module.weight.mean()) < 0.002, name
+        elif isinstance(module, nn.BatchNorm2d):
+            assert abs(module.weight.mean() - 1) < 0.02, name
+            assert 0.01 < module.weight.std() < 0.03, name
+    assert all(not p.any() for n, p in network.named_parameters() if n.endswith(".bias"))
+    assert initialise(PatchGAN(width=4), gain=1.0).layers[0].conv.weight.std() > 0.5
+
+
+def test_the_shortcut_of_a_block_is_the_identity_and_is_not_activated() -> None:
+    block = ResNet(width=2, blocks=1, norm="batch").blocks[0]
+    for p in block.parameters():
+        p.data.zero_()
+    x = torch.randn(1, 8, 4, 4)
+    assert torch.equal(block(x), x)  # negative values too
+
+
+def test_every_skip_of_the_u_net_carries_something_to_the_picture() -> None:
+    """Cut the way through the middle: the picture still follows the input, through each skip alone."""
+    torch.manual_seed(0)
+    network = initialise(UNet(width=4, depth=4), gain=0.2)
+    for level in range(3):
+        cut = [up.conv for i, up in enumerate(network.ups) if i == len(network.ups) - 1 - level]
+        saved = [c.weight.data.clone() for c in cut]
+        for c in cut:  # nothing from deeper than this level reaches the picture
+            c.weight.data.zero_()
+        assert difference(network) > 1e-4, level
+        for c, weight in zip(cut, saved, strict=True):
+            c.weight.data.copy_(weight)
+
+
+def difference(network: nn.Module) -> Tensor:
+    torch.manual_seed(1)
+    return (network(torch.randn(1, 3, 16, 16)) - network(torch.randn(1, 3, 16, 16))).abs().max()
+
+
+def test_dropout_works_while_training_only() -> None:
+    x = torch.randn(1, 3, 64, 64)
+    for network in (ResNet(width=4, blocks=1, dropout=0.5), UNet(width=2, depth=6, dropout=0.5)):
+        initialise(network, gain=0.3)
+        assert not torch.equal(network(x), network(x))
+        network.eval()
+        assert torch.equal(network(x), network(x))
+
+
+def test_pruned_widths_survive_a_table() -> None:
+    """A list, as JSON and TOML give it, is as good as a tuple."""
+    with torch.device("meta"):
+        network = ResNet(blocks=1, widths=[4, 8, 16, 5, 8, 4], separable=True)
+    assert network.blocks[0].first.conv.pointwise.weight.shape == (5, 16, 1, 1)
