@@ -32,6 +32,9 @@ class ResNet:
     resample: Literal["strided", "antialiased", "nearest"] = option(
         "strided", "strided: as in 2017; antialiased: blur before halving, no checkerboard; nearest: enlarge, then conv"
     )
+    output: Literal["tanh", "residual"] = option(
+        "tanh", "tanh: paint the picture anew, as in 2017; residual: paint the change, which begins near none"
+    )
 
 
 @dataclass(frozen=True)

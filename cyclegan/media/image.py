@@ -78,7 +78,7 @@ def read_picture(path: Path) -> Picture:
         if path.exists() and not path.is_file():  # opening a pipe would wait for ever
             raise InputError(f"{shown(path)}: not a file", hint="name a picture")
         with path.open("rb") as file:
-            return _decode(_open(file))
+            return picture_of(_open(file))
     except (InputError, MemoryError):
         raise
     except Exception as error:  # decoders raise a dozen types: measured RuntimeError, SyntaxError, ValueError, ...
@@ -115,12 +115,13 @@ def _refuse_large(image: Image.Image) -> None:
         raise ValueError(f"{image.width} × {image.height} pixels, more than the {limit} that are read")
 
 
-def _decode(image: ImageFile.ImageFile) -> Picture:
+def picture_of(image: Image.Image) -> Picture:
+    """Return what a PIL image of any mode shows; raises whatever its decoder raises, where it is still to be decoded."""
     notes = list[str]()
     frames = getattr(image, "n_frames", 1)
     if frames > 1:
         notes.append(f"first of {frames} frames")
-    layout = str(image.tile)  # names the bits per sample of the file; gone after load()
+    layout = str(getattr(image, "tile", ""))  # names the bits per sample of the file; gone after load()
     image.load()
     profile = image.info.get("icc_profile")
     upright = _eight_bits(_upright(image, notes), layout, notes)
@@ -130,7 +131,7 @@ def _decode(image: ImageFile.ImageFile) -> Picture:
 def _upright(image: Image.Image, notes: list[str]) -> Image.Image:
     try:
         method = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # like _decode: any type, and the pixels are sound
+    except Exception:  # as in read_picture: any type, and the pixels are sound
         notes.append("broken EXIF ignored")
         return image
     return image if method is None else image.transpose(method)

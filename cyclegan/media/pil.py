@@ -1,10 +1,10 @@
-"""PIL images that a script holds in memory, to and from arrays."""
+"""PIL images that a script holds in memory."""
 
 from typing import Any, TypeGuard
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
+
+from cyclegan.media.image import Picture, Pixels
 
 
 def is_pil(frame: Any) -> TypeGuard[Image.Image]:
@@ -12,15 +12,9 @@ def is_pil(frame: Any) -> TypeGuard[Image.Image]:
     return isinstance(frame, Image.Image)
 
 
-def from_pil(image: Image.Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """Return the colours (H, W, 3) of an image of any mode, and its alpha (H, W) where it has one."""
-    alpha = np.asarray(image.convert("RGBA").getchannel("A")) if image.has_transparency_data else None
-    return np.asarray(image.convert("RGB")), alpha
-
-
-def to_pil(pixels: NDArray[np.uint8], *, alpha: NDArray[np.uint8] | None = None) -> Image.Image:
-    """Return an RGB image, or RGBA where an alpha (H, W) is given."""
+def to_pil(pixels: Pixels, *, like: Picture) -> Image.Image:
+    """Return an RGB image of (H, W, 3), or RGBA with the alpha of the picture it was made from."""
     image = Image.fromarray(pixels)
-    if alpha is not None:
-        image.putalpha(Image.fromarray(alpha))
+    if like.alpha is not None:
+        image.putalpha(Image.fromarray(like.alpha))
     return image

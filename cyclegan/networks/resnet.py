@@ -18,6 +18,7 @@ from cyclegan.networks.blocks import (
 )
 
 Resample = Literal["strided", "antialiased", "nearest"]
+Output = Literal["tanh", "residual"]
 
 
 class ResNet(nn.Module):
@@ -25,6 +26,8 @@ class ResNet(nn.Module):
 
     `widths` names every channel count, for networks that were pruned: after the stem, after each of the two
     halvings, inside each block, after each of the two doublings. Empty, it follows from `width`.
+    With `output` "residual" the network paints the change and adds it to the picture: it begins near the identity, so
+    that the background need not be learnt first. Its values may leave [-1, 1] a little.
     """
 
     multiple = 4  # height and width come back only if both halvings are exact
@@ -41,6 +44,7 @@ class ResNet(nn.Module):
         dropout: float = 0.0,
         padding: Padding = "reflect",
         resample: Resample = "strided",
+        output: Output = "tanh",
         separable: bool = False,
         widths: Sequence[int] = (),
     ) -> None:
@@ -65,13 +69,15 @@ class ResNet(nn.Module):
             doubling(double, last, norm=norm, padding=padding, resample=resample),
         )
         head = nn.Conv2d(last, channels_out, 7, padding=3, padding_mode=mode)
-        self.head = named(conv=head, activation=nn.Tanh())
+        self.residual = output == "residual"
+        assert not self.residual or channels_in == channels_out, "a change has the channels of the picture"
+        self.head = named(conv=head, activation=None if self.residual else nn.Tanh())
 
     def forward(self, x: Tensor) -> Tensor:
         """Translate (N, channels_in, H, W) in [-1, 1] to (N, channels_out, H, W) in [-1, 1]."""
         features = self.downs(self.stem(x))
-        translated: Tensor = self.head(self.ups(self.blocks(features)))
-        return translated
+        painted: Tensor = self.head(self.ups(self.blocks(features)))
+        return x + painted if self.residual else painted
 
 
 def derived_widths(width: int, *, blocks: int) -> tuple[int, ...]:

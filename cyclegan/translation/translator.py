@@ -15,8 +15,8 @@ from cyclegan import catalog, codecs
 from cyclegan.checkpoint import Checkpoint
 from cyclegan.codecs import Codec
 from cyclegan.errors import CheckpointError, InputError, UsageError, did_you_mean
-from cyclegan.media.image import read_picture, write_picture
-from cyclegan.media.pil import from_pil, is_pil, to_pil
+from cyclegan.media.image import picture_of, read_picture, write_picture
+from cyclegan.media.pil import is_pil, to_pil
 from cyclegan.networks import NETWORKS
 
 Frame = TypeVar("Frame")
@@ -82,9 +82,9 @@ class Translator:
         if isinstance(frame, Tensor):
             return self._pack_tensor(frame)
         if is_pil(frame):
-            pixels, alpha = from_pil(frame)
-            inner = self._pack(pixels)
-            return _Parcel(inner.tensor, lambda t: to_pil(inner.unpack(t), alpha=alpha))
+            picture = picture_of(frame)
+            inner = self._pack(picture.pixels)
+            return _Parcel(inner.tensor, lambda t: to_pil(inner.unpack(t), like=picture))
         if isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3:
             inner = self._pack_tensor(torch.from_numpy(np.array(frame)).permute(2, 0, 1))
             return _Parcel(inner.tensor, lambda t: np.ascontiguousarray(inner.unpack(t).permute(1, 2, 0).numpy()))
