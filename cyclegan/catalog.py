@@ -37,8 +37,8 @@ def find(name: str | Path) -> Path:
 
 def runs(root: Path = RUNS) -> list[Path]:
     """Return the run folders under `root` that have weights, the newest first."""
-    found = {file.parent.parent: file.stat().st_mtime for file in root.glob("*/weights/*.safetensors")}
-    return sorted(found, key=lambda run: found[run], reverse=True)
+    files = sorted(root.glob("*/weights/*.safetensors"), key=lambda file: file.stat().st_mtime, reverse=True)
+    return list(dict.fromkeys(file.parent.parent for file in files))
 
 
 def newest_run() -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from cyclegan.errors import CheckpointError, shown
@@ -34,7 +35,13 @@ class Checkpoint:
 
     def encode(self) -> bytes:
         """Return the file's bytes."""
-        blob = safetensors.torch.save({name: t.detach().cpu().contiguous() for name, t in self.tensors.items()})
+        # a copy each, as the library refuses tensors that share memory
+        blob = safetensors.torch.save(
+            {
+                name: t.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+                for name, t in self.tensors.items()
+            }
+        )
         header, data = _split(blob)
         about = {**self.about, "format": FORMAT}
         about["sha256"] = _digest(about, header, data)

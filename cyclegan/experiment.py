@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cyclegan.errors import InputError, UsageError, did_you_mean, shown
-from cyclegan.tables import Table, decode, flat, merge, nest, nested, option, toml_lines
+from cyclegan.tables import Table, decode, flat, gather, merge, nest, nested, option, toml_lines
 
 Adversarial = Literal["least-squares", "hinge", "non-saturating", "wasserstein"]
 
@@ -134,10 +134,8 @@ class Experiment:
 
         Raises UsageError for a key, a type, a value or a range that does not fit, InputError for an unreadable file.
         """
-        table = _layers(source)
-        for override in overrides:
-            table = merge(table, nested(override))
-        return cls.decode(table)
+        changes = gather(map(nested, overrides))
+        return cls.decode(merge(cls.decode(_layers(source)).encode(), changes))
 
     @classmethod
     def decode(cls, table: Table) -> "Experiment":
@@ -152,10 +150,8 @@ class Experiment:
 
     def replace(self, **overrides: Any) -> "Experiment":
         """Return the experiment with options changed: names with ``__`` for dots, as in ``training__batch=4``."""
-        table = self.encode()
-        for name, value in overrides.items():
-            table = merge(table, nest(name.split("__"), value))
-        return self.decode(table)
+        changes = gather(nest(name.split("__"), value) for name, value in overrides.items())
+        return self.decode(merge(self.encode(), changes))
 
     def toml(self) -> str:
         """Return the experiment as TOML, every option with its explanation."""
@@ -165,15 +161,28 @@ class Experiment:
         """Return the experiment with every choice that was left open (0) made.
 
         `larger_folder` is the number of training pictures in the larger folder; the choices are the paper's.
+        Raises UsageError when the networks cannot take pictures of the size.
         """
         images = self.training.images or (0 if self.training.minutes else 200 * larger_folder)
         settled = self.replace(training__images=images)
         if isinstance(self.translator, ResNet) and not self.translator.blocks:
-            return settled.replace(translator__blocks=9 if self.data.size >= 256 else 6)
+            settled = settled.replace(translator__blocks=9 if self.data.size >= 256 else 6)
         if isinstance(self.translator, UNet) and not self.translator.depth:
             twos = (self.data.size & -self.data.size).bit_length() - 1  # how often the size can be halved
-            return settled.replace(translator__depth=max(2, min(8, twos)))
+            settled = settled.replace(translator__depth=max(2, min(8, twos)))
+        settled._check_size()
         return settled
+
+    def _check_size(self) -> None:
+        """Raise UsageError unless the networks can take the size; what they need, they say themselves (tested)."""
+        size, layers = self.data.size, self.critic.layers
+        multiple = 1 << self.translator.depth if isinstance(self.translator, UNet) else 4
+        if size % multiple:
+            what = f"data.size = {size} does not fit: {self.translator.name} needs a multiple of {multiple}"
+            raise UsageError(what, hint=f"for example --size {max(1, round(size / multiple)) * multiple}")
+        if layers and size < 3 << layers:
+            what = f"data.size = {size} does not fit: {layers} layers of the critic need {3 << layers} pixels"
+            raise UsageError(what, hint=f"for example --set critic.layers={layers - 1}, or a larger --size")
 
     def differences(self, other: "Experiment") -> Iterator[tuple[str, Any, Any]]:
         """Yield (dotted name, value here, value there) for every option in which two experiments differ."""
@@ -189,11 +198,17 @@ def presets() -> list[str]:
     return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
 
 
-def _layers(source: str) -> Table:
-    """Read a TOML layer and everything it extends, merged."""
+def _layers(source: str, *, above: tuple[str, ...] = ()) -> Table:
+    """Read a TOML layer and everything it extends, merged; a file extends files beside itself."""
     table = _parse(source)
     below = table.pop("extends", None)
-    return merge(_layers(below), table) if below else table
+    if below is None:
+        return table
+    if isinstance(below, str) and below.endswith(".toml"):
+        below = str(Path(source).parent / below)
+    if not isinstance(below, str) or below in (*above, source):
+        raise UsageError(f"{shown(source)}: extends itself, or no name", hint=f"known: {', '.join(presets())}")
+    return merge(Experiment.decode(_layers(below, above=(*above, source))).encode(), table)
 
 
 def _parse(source: str) -> Table:
@@ -201,12 +216,14 @@ def _parse(source: str) -> Table:
         text = (resources.files("cyclegan") / "presets" / f"{source}.toml").read_text("utf-8")
     elif Path(source).suffix == ".toml":
         try:
-            text = Path(source).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{shown(source)}: cannot be read: {error}", hint="name a preset or a TOML file") from None
+            text = Path(source).read_bytes().decode("utf-8", "surrogateescape")  # names of folders may be any bytes
+        except OSError as error:
+            what = f"{shown(source)}: cannot be read: {error.strerror}"
+            raise InputError(what, hint="name a preset or a TOML file") from None
     else:
-        raise UsageError(f"--preset {source}: there is no such preset", hint=did_you_mean(source, presets()))
+        raise UsageError(f"{shown(source)}: there is no such preset", hint=did_you_mean(source, presets()))
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{shown(source)}: not valid TOML: {error}", hint="see presets with --dry-run") from None
+    except (ValueError, RecursionError) as error:  # of a number with thousands of digits, Python itself complains
+        what = f"{shown(source)}: not valid TOML: {str(error)[:200]}"
+        raise InputError(what, hint="--dry-run prints a valid one") from None

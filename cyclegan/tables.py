@@ -2,9 +2,10 @@
 
 import dataclasses
 import json
+import math
 import tomllib
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -32,6 +33,16 @@ def merge(below: Table, above: Table) -> Table:
         else:
             merged[key] = value
     return merged
+
+
+def gather(changes: Iterable[Table]) -> Table:
+    """Lay changes over one another without regard to names, so that their order does not matter."""
+    gathered: Table = {}
+    for change in changes:
+        for key, value in change.items():
+            tables = [t for t in (gathered.get(key), value) if isinstance(t, dict)]
+            gathered[key] = gather(tables) if len(tables) == 2 else value
+    return gathered
 
 
 def nested(override: str) -> Table:
@@ -79,7 +90,7 @@ def _member(kinds: Sequence[Any], value: Any, name: str) -> Any:
     if not isinstance(value, dict):
         raise UsageError(f"{name} is a table of options", hint=f"for example --set {name}.name={next(iter(named))}")
     wanted = value.get("name", next(iter(named)))
-    if wanted not in named:
+    if not isinstance(wanted, str) or wanted not in named:
         raise UsageError(f"{name}.name = {str(wanted)!r} is not a choice", hint=did_you_mean(str(wanted), named))
     return named[wanted]
 
@@ -120,7 +131,7 @@ def _check_range(spec: Any, value: Any, name: str) -> None:
 
 def _decode_list(kind: Any, value: Any, name: str) -> tuple[Any, ...]:
     if isinstance(value, Typed):
-        value = [Typed(part.strip()) for part in value.strip("[]() ").split(",") if part.strip()]
+        value = _list_from_text(value)
     inner = get_args(kind)
     wanted = len(value) if inner[-1] is Ellipsis and isinstance(value, list | tuple) else len(inner)
     if not isinstance(value, list | tuple) or len(value) != wanted:
@@ -128,11 +139,17 @@ def _decode_list(kind: Any, value: Any, name: str) -> tuple[Any, ...]:
     return tuple(decode(inner[0], item, name) for item in value)
 
 
+def _list_from_text(text: str) -> Any:
+    """Return the items of ``[1, 2]``, as TOML has it, or of ``1, 2``."""
+    found = _from_text(list, text) if text.startswith("[") else None
+    return found or [Typed(part.strip()) for part in text.strip("[]() ").split(",") if part.strip()]
+
+
 def _decode_scalar(kind: type, value: Any, name: str) -> Any:
     given = _from_text(kind, value) if isinstance(value, Typed) else value
-    if kind is float and isinstance(given, int) and not isinstance(given, bool):
+    if kind is float and type(given) is int and abs(given) < 2**63:
         given = float(given)
-    if type(given) is not kind or given != given:  # NaN is no setting
+    if type(given) is not kind or (isinstance(given, float) and not math.isfinite(given)):
         kinds = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
         raise UsageError(f"{name} = {value!r} does not fit", hint=f"{name} is {kinds[kind]}")
     return given
@@ -143,7 +160,7 @@ def _from_text(kind: type, text: str) -> Any:
         return str(text)
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # thousands of digits, or of brackets
         return None
 
 

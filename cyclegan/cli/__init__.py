@@ -8,7 +8,6 @@ from cyclegan.cli.edge import guarded
 app = typer.Typer(
     name="styl",
     help="Translate pictures between two unpaired folders.",
-    no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

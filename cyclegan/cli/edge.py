@@ -4,33 +4,39 @@
 70 a bug of ours; 130 and 143 stopped by Ctrl-C and SIGTERM; 141 nobody reads the output any more.
 """
 
+import contextlib
 import errno
+import io
 import json
 import os
-import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from cyclegan.errors import StylError, shown
+from cyclegan.errors import StylError, UsageError, shown
 
 LOG = Path("styl.log")
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}
+UNREAD = 141
 MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
 
 
 def guarded(app: Callable[..., Any]) -> NoReturn:
     """Call a Typer app and leave the process with its exit code."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        if isinstance(stream, io.TextIOWrapper):  # None where the caller has closed it
+            stream.reconfigure(errors="backslashreplace")
+    stdout = sys.stdout
     try:
-        code = app(standalone_mode=False)
-        sys.stdout.flush()
+        code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+        stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads: let the exit be silent
-        code = 128 + signal.SIGPIPE
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())  # nobody reads: let the exit be silent
+        code = UNREAD
+    except SystemExit as left:  # Typer leaves so, with another stdout, when nobody reads
+        code = UNREAD if sys.stdout is not stdout else left.code
     except KeyboardInterrupt:
         code = complain("stopped by Ctrl-C", code=130)
     except Exception as error:
@@ -43,7 +49,9 @@ def explain(error: Exception) -> int:
     if isinstance(error, StylError):
         return complain(error.what, hint=error.hint, code=error.code)
     if hasattr(error, "format_message"):  # Typer's own complaints about usage
-        return complain(error.format_message().split("\n")[0], hint="styl --help lists every option", code=2)
+        context = getattr(error, "ctx", None)
+        verb = context.command_path if context else "styl"
+        return complain(error.format_message().split("\n")[0], hint=f"{verb} --help lists every option", code=2)
     if hasattr(error, "exit_code"):
         return int(error.exit_code)
     if isinstance(error, OSError) and error.filename:
@@ -66,9 +74,22 @@ def _our_bug(error: Exception) -> int:
 
 def complain(what: str, *, code: int, hint: str = "") -> int:
     """Print an error and the next step on standard error and return the exit code."""
-    lines = [f"error: {' '.join(what.split())}", *([f"  {' '.join(hint.split())}"] if hint else [])]
-    print("\n".join(lines), file=sys.stderr)
+    lines = [f"error: {_plain(what)}", *([f"  {_plain(hint)}"] if hint else [])]
+    with contextlib.suppress(BrokenPipeError):  # the exit code says it as well
+        print("\n".join(lines), file=sys.stderr)
     return code
+
+
+def _plain(text: str) -> str:
+    """Return text as one printable line, whatever was typed or read from a file."""
+    words = " ".join(text.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
+
+
+def check_domains(names: Sequence[str]) -> None:
+    """Raise UsageError unless these are two names that tell two domains apart."""
+    if len(set(names)) != 2 or len(names) != 2 or not all(name.strip() for name in names):
+        raise UsageError(f"--domains {' '.join(names)}: not two names", hint="for example --domains horses zebras")
 
 
 def say(line: str) -> None:

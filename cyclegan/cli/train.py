@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from typer import Argument, Option
 
 from cyclegan.cli.display import Display
-from cyclegan.cli.edge import result, say
+from cyclegan.cli.edge import check_domains, result, say
 from cyclegan.errors import InputError, UsageError, shown
 from cyclegan.experiment import Experiment
 from cyclegan.media.folder import no_pictures, pictures
@@ -64,6 +64,7 @@ def train(
         return _describe(experiment, larger_folder=1, device=device, as_json=as_json)
     counts = _check(given)
     names = domains or (experiment.data.domains if not folders else ()) or _names(given)
+    check_domains(names)
     experiment = experiment.replace(data__folders=tuple(str(f.resolve()) for f in given), data__domains=names)
     if dry_run:
         return _describe(experiment, larger_folder=max(counts), device=device, as_json=as_json)
@@ -120,9 +121,9 @@ def _names(folders: tuple[Path, ...]) -> tuple[str, str]:
     """Name the domains after their folders; folders of one name are told apart by what is above them."""
     first, second = (folder.resolve() for folder in folders)
     depth = 1
-    while first.parts[-depth:] == second.parts[-depth:] or (depth > 1 and first.parts[-depth] == second.parts[-depth]):
+    while first.parts[-depth] == second.parts[-depth]:
         depth += 1
-    return first.parts[-depth] or "first", second.parts[-depth] or "second"
+    return shown(first.parts[-depth]), shown(second.parts[-depth])
 
 
 def _plain(name: str) -> str:

@@ -116,7 +116,7 @@ def _refuse_large(image: Image.Image) -> None:
 
 
 def picture_of(image: Image.Image) -> Picture:
-    """Return what a PIL image of any mode shows; raises whatever its decoder raises, where it is still to be decoded."""
+    """Return what a PIL image of any mode shows; raises what its decoder does, if it was not decoded yet."""
     notes = list[str]()
     frames = getattr(image, "n_frames", 1)
     if frames > 1:

@@ -14,6 +14,8 @@ from torchvision.transforms.v2.functional import resize
 
 from cyclegan.experiment import Data
 
+LONGEST = 16  # times the short side: a line of pixels would fill the memory once it is as high as the others
+
 
 class Geometry:
     """Brings pictures of any size to the training size: at random for training, by the middle for sheets.
@@ -45,7 +47,7 @@ class Geometry:
             wanted = [short, short]
         else:
             scale = short / min(height, width)
-            wanted = [max(short, round(height * scale)), max(short, round(width * scale))]
+            wanted = [min(max(short, round(side * scale)), LONGEST * short) for side in (height, width)]
         if wanted == [height, width]:
             return pixels
         resized = resize(_to_tensor(pixels), wanted, interpolation=InterpolationMode.BICUBIC, antialias=True)

@@ -1,7 +1,9 @@
 """From folders to batches: which picture comes when is a function of (seed, domain, number)."""
 
 import functools
+import itertools
 import random
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +15,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from cyclegan.chance import seed_for
-from cyclegan.errors import InputError, StoppedEarly
+from cyclegan.errors import InputError, StoppedEarly, shown
 from cyclegan.experiment import Data
-from cyclegan.media.folder import pictures
+from cyclegan.media.folder import no_pictures, pictures
 from cyclegan.media.image import read_rgb
 from cyclegan.training.augment import Geometry
 
 Reader = Callable[[Path], NDArray[np.uint8]]
+Draw = tuple[list[Tensor], list[str]]  # a tensor a domain, and what was wrong with the files that were passed over
 
 
 @dataclass(frozen=True)
@@ -33,18 +36,16 @@ class Domain:
     def split(cls, folder: Path, *, held_back: int, seed: int) -> "Domain":
         """Hold back at most `held_back` pictures and never more than a tenth; raise InputError when there are none.
 
-        The choice depends on names, so that a picture which was held back once stays so when others are added. Where a
+        The choice depends on names: a picture that is added takes the place of at most one that was held back. Where a
         tenth is less than two pictures, none can be spared: the first pictures are then shown although they are learnt.
         """
         paths = pictures(folder)
         if not paths:
-            raise InputError(
-                f"{folder}: no pictures in it", hint="jpg, png, webp, bmp and tiff are read, in subfolders too"
-            )
+            raise no_pictures(folder)
         count = min(held_back, len(paths) // 10)
         if count < 2:
             return cls(tuple(paths), tuple(paths[:held_back]))
-        chosen = sorted(paths, key=lambda p: seed_for(seed, "held back", str(p.relative_to(folder))))[:count]
+        chosen = sorted(paths, key=lambda p: seed_for(seed, "held back", p.relative_to(folder).as_posix()))[:count]
         return cls(tuple(p for p in paths if p not in set(chosen)), tuple(sorted(chosen)))
 
 
@@ -55,18 +56,22 @@ def _order(seed: int, domain: int, epoch: int, count: int) -> list[int]:
     return order
 
 
-class Draws(Dataset[tuple[list[Tensor], list[str]]]):
+class Draws(Dataset[Draw]):
     """Draw number i: one picture of every domain, uint8 (C, H, W), and the damaged files that were passed over."""
 
     def __init__(self, domains: Sequence[Domain], geometry: Geometry, *, seed: int, read: Reader = read_rgb) -> None:
         self.domains, self.geometry, self.seed, self.read = tuple(domains), geometry, seed, read
 
-    def __getitem__(self, number: int) -> tuple[list[Tensor], list[str]]:
+    def __getitem__(self, number: int) -> Draw:
         damaged: list[str] = []
-        return [self._draw(d, number, damaged) for d in range(len(self.domains))], damaged
+        drawn = [self._draw(d, number, damaged) for d in range(len(self.domains))]
+        return [tensor for tensor in drawn if tensor is not None], damaged
 
-    def _draw(self, domain: int, number: int, damaged: list[str]) -> Tensor:
-        """Read the picture whose turn it is, or, where it is damaged, the next one that can be read."""
+    def _draw(self, domain: int, number: int, damaged: list[str]) -> Tensor | None:
+        """Read the picture whose turn it is, or, where it is damaged, the next one that can be read.
+
+        None says that there is none: an exception would leave a worker as a traceback.
+        """
         paths = self.domains[domain].train
         for i in range(number, number + len(paths)):
             path = paths[_order(self.seed, domain, i // len(paths), len(paths))[i % len(paths)]]
@@ -74,15 +79,14 @@ class Draws(Dataset[tuple[list[Tensor], list[str]]]):
                 return self.geometry.draw(self.read(path), seed=seed_for(self.seed, "geometry", domain, number))
             except InputError as error:
                 damaged.append(error.what)
-        raise StoppedEarly(
-            f"none of the {len(paths)} pictures can be read any more: {damaged[-1]}", hint="check the disk"
-        )
+        return None
 
 
-def _collate(draws: list[tuple[list[Tensor], list[str]]]) -> tuple[list[Tensor], list[str]]:
-    return [torch.stack(domain) for domain in zip(*(d for d, _ in draws), strict=True)], [
-        n for _, bad in draws for n in bad
-    ]
+def _collate(draws: list[Draw]) -> Draw:
+    """Stack draws into batches, one a domain; none where a draw is not complete."""
+    complete = len({len(tensors) for tensors, _ in draws}) == 1
+    columns = zip(*(tensors for tensors, _ in draws), strict=True) if complete else ()
+    return [torch.stack(column) for column in columns], [name for _, damaged in draws for name in damaged]
 
 
 def _quiet_worker(_: int) -> None:
@@ -118,8 +122,13 @@ class Batches:
             pin_memory=self.device.startswith("cuda"),
             generator=torch.Generator(),  # its base seed must not be drawn from ours
         )
-        for tensors, damaged in loader:
+        with warnings.catch_warnings():  # whoever asks for more workers than there are cores has a reason
+            warnings.filterwarnings("ignore", message="This DataLoader will create")
+            draws = iter(loader)
+        for tensors, damaged in draws:
             self.damaged.update(dict.fromkeys(damaged))
+            if len(tensors) < len(self.domains):
+                raise StoppedEarly(f"no picture can be read any more: {damaged[-1]}", hint="check the disk")
             yield [t.to(self.device, non_blocking=True) for t in tensors]
 
     def fixed(self) -> list[Tensor]:
@@ -129,12 +138,16 @@ class Batches:
         return [torch.stack(r[:count]).to(self.device) for r in readable]
 
     def _readable(self, domain: Domain) -> list[Tensor]:
-        found = []
-        for path in domain.held_back:
+        """Return the held-back pictures that can be read; where there is none, one that is learnt stands in."""
+        found = list(self._readable_of(domain.held_back)) or list(itertools.islice(self._readable_of(domain.train), 1))
+        if not found:
+            what = f"{shown(domain.train[0].parent)}: none of its pictures can be read"
+            raise InputError(what, hint=f"the last of them: {list(self.damaged)[-1]}")
+        return found
+
+    def _readable_of(self, paths: Sequence[Path]) -> Iterator[Tensor]:
+        for path in paths:
             try:
-                found.append(self.geometry.fixed(read_rgb(path)))
+                yield self.geometry.fixed(self.draws.read(path))
             except InputError as error:
                 self.damaged[error.what] = None
-        if not found:
-            raise InputError(f"{domain.held_back[0].parent}: no readable picture", hint=next(iter(self.damaged)))
-        return found

@@ -13,9 +13,10 @@ PATCHES, PATCH, DIRECTIONS = 128, 7, 256
 def sliced_wasserstein(fakes: Tensor, reals: Tensor) -> float:
     """Return the sliced Wasserstein distance (× 1000) between patches of two sets of pictures; 0 is alike.
 
-    Karras et al. 2018, §5: 7 × 7 patches from every level of a Laplacian pyramid, each level normalised by colour,
-    projected on random directions; the mean over levels. Both are (N, C, H, W) in [-1, 1]; equal inputs give equal
-    numbers. It knows texture and colour but no meaning, and only compares checkpoints of one data set.
+    Karras et al. 2018, §5: 7 × 7 patches from every level of a Laplacian pyramid, projected on random directions; the
+    mean over levels. Unlike there, colours are not normalised, as they are part of what is translated. Both are
+    (N, C, H, W) in [-1, 1]; equal inputs give equal numbers. It knows texture and colour but no meaning, and only
+    compares checkpoints of one data set.
     """
     levels = max(1, (min(fakes.shape[-2:]) // 16).bit_length())
     pairs = zip(_pyramid(fakes, levels), _pyramid(reals, levels), strict=True)
@@ -37,7 +38,9 @@ def _distance(fakes: Tensor, reals: Tensor, level: int) -> float:
 
 def _patches(pictures: Tensor, level: int) -> Tensor:
     """Return random patches of every picture as rows, the same places whatever the pictures."""
-    found = nnf.unfold(pictures.cpu(), min(PATCH, *pictures.shape[-2:])).transpose(1, 2)  # (N, places, C · 49)
+    side = min(PATCH, *pictures.shape[-2:])
+    windows = pictures.cpu().unfold(2, side, 1).unfold(3, side, 1)  # a view (N, C, rows, columns, 7, 7)
+    rows, columns = windows.shape[2:4]
     chance = torch.Generator().manual_seed(seed_for("places", level))
-    places = torch.randint(found.shape[1], (PATCHES,), generator=chance)
-    return found[:, places].flatten(0, 1)
+    places = torch.randint(rows * columns, (PATCHES,), generator=chance)
+    return windows[:, :, places // columns, places % columns].transpose(1, 2).flatten(2).flatten(0, 1)

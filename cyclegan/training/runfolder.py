@@ -8,7 +8,6 @@ weights/last, best  self-describing translators       state/*             networ
 import json
 import math
 import shutil
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +28,7 @@ from cyclegan.training.trainer import Report, Trainer
 
 Line = dict[str, Any]
 KEPT = 2  # states; the older one is for the day the newer is damaged
+_SLOWER = "what was saved is whole; begin another run with -o and a smaller --set training.learning_rate"
 FREE_TO_CHANGE = ("training.images", "training.minutes", "every.", "data.folders")
 
 
@@ -60,6 +60,7 @@ class RunFolder:
             for name in ("sheets", "weights", "state"):
                 (self.directory / name).mkdir(parents=True, exist_ok=True)
                 files.sweep_stale(self.directory / name)
+            files.sweep_stale(self.directory)
             self.lock = files.lock(self.directory)
             self.lock.__enter__()
         except OSError as error:
@@ -97,8 +98,7 @@ class RunFolder:
         losses = {name: float(total) / self.steps for name, total in self.sums.items()}
         self.sums, self.steps = {}, 0
         if not all(map(math.isfinite, losses.values())):
-            what = f"the losses are no numbers any more at {report.images} images"
-            raise StoppedEarly(what, hint="the last state is whole; go on with a smaller --set training.learning_rate")
+            raise StoppedEarly(f"the losses are no numbers any more at {report.images} images", hint=_SLOWER)
         speed = (report.images - self.logged[0]) / max(seconds - self.logged[1], 1e-9)
         self.logged = (report.images, seconds)
         self._line(
@@ -127,7 +127,7 @@ class RunFolder:
         state = trainer.state()
         if not all(bool(torch.isfinite(t).all()) for t in state.values()):
             what = f"the weights are no numbers any more at {trainer.images} images: not saved"
-            raise StoppedEarly(what, hint="the last state is whole; go on with a smaller --set training.learning_rate")
+            raise StoppedEarly(what, hint=_SLOWER)
         threads = torch.get_num_threads()
         about = {"kind": "state", "images": trainer.images, "seconds": trainer.seconds, "threads": threads}
         self._write(f"state/{trainer.images:012d}.safetensors", Checkpoint(about, state).encode())
@@ -171,7 +171,7 @@ class RunFolder:
         path = self.directory / "experiment.toml"
         if not path.exists():
             return
-        before = Experiment.decode(tomllib.loads(path.read_text("utf-8")))
+        before = Experiment.load(str(path))
         for name, old, new in before.differences(self.experiment):
             if not name.startswith(FREE_TO_CHANGE):
                 what = f"{shown(self.directory)}: was begun with {name} = {old!r}, now it is {new!r}"
@@ -186,6 +186,9 @@ class RunFolder:
                 return Checkpoint.load(path, kind="state")
             except CheckpointError as error:
                 self.notes.append(f"{error.what}; the state before it is used")
+        if self.notes:  # to begin anew would overwrite the translators, which may be whole
+            what = f"{shown(self.directory)}: none of its states is whole"
+            raise CheckpointError(what, hint="its weights may still translate; -o begins another run")
         return None
 
     def _restore(self, trainer: Trainer) -> None:

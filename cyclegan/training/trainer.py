@@ -1,6 +1,7 @@
 """Plays any objective: an iterator of reports that optimises and does nothing else."""
 
 import contextlib
+import dataclasses
 import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -94,7 +95,7 @@ class Trainer:
             micro_batches = list(itertools.islice(source, self.training.accumulate))
             report = self.play(micro_batches)
             self.seconds += time.monotonic() - start
-            yield report
+            yield dataclasses.replace(report, progress=self.progress)  # now that the step's time counts too
 
     def play(self, micro_batches: Sequence[Sequence[Tensor]]) -> Report:
         """Play one step; the turns of several micro-batches are played in lockstep and their gradients averaged."""
@@ -102,28 +103,32 @@ class Trainer:
         rate = self._set_rate()
         terms: dict[str, Tensor] = {}
         games = [self.objective.turns(*batch) for batch in micro_batches]
-        while moves := self._moves(games):
-            self._move(moves)
-            for turn in moves:
-                for name, term in turn.terms.items():
-                    terms[name] = terms.get(name, 0) + term.detach() / len(moves)
+        while player := self._turn(games, terms):
+            self.optimizers[player].step()
         seen = sum(len(batch[0]) for batch in micro_batches)
         self.images += seen
         if self.average:
             self.average.update(self.images, seen)
         return Report(self.images, seen, self.progress, rate, terms)
 
-    def _moves(self, games: Sequence[Iterator[Turn]]) -> list[Turn]:
-        with torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16, enabled=self.bf16):
-            return [turn for game in games for turn in itertools.islice(game, 1)]
+    def _turn(self, games: Sequence[Iterator[Turn]], terms: dict[str, Tensor]) -> str | None:
+        """Advance every game by one turn, add up gradients and terms; return whose turn it was, None at the end.
 
-    def _move(self, moves: Sequence[Turn]) -> None:
-        player = moves[0].player
-        optimizer = self.optimizers[player]
-        optimizer.zero_grad(set_to_none=True)
-        for turn in moves:
-            torch.autograd.backward(turn.loss / len(moves), inputs=self.parameters[player])
-        optimizer.step()
+        Each graph is walked back before the next one grows: memory follows the micro-batch, not their number.
+        """
+        player = None
+        for game in games:
+            with torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16, enabled=self.bf16):
+                turn = next(game, None)
+            if turn is None:
+                return None
+            if player is None:
+                player = turn.player
+                self.optimizers[player].zero_grad(set_to_none=True)
+            torch.autograd.backward(turn.loss / len(games), inputs=self.parameters[player])
+            for name, term in turn.terms.items():
+                terms[name] = terms.get(name, 0) + term.detach() / len(games)
+        return player
 
     def _set_rate(self) -> float:
         """Hold the step, then let it fall in a line to zero over the last share of the budget."""

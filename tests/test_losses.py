@@ -1,0 +1,197 @@
+"""Losses: values worked out by hand, directions, second derivatives; and the history of fakes."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cyclegan.objectives.history import History
+from cyclegan.objectives.losses import ADVERSARIAL, gradient_penalty
+
+LN2 = math.log(2)
+SCORES = torch.tensor([0.0, 1.0, -2.0])
+
+
+def softplus(value: float) -> float:
+    return math.log1p(math.exp(value))
+
+
+BY_HAND = {  # of the scores 0, 1 and -2
+    "least-squares": ((1 + 0 + 9) / 3, (0 + 1 + 4) / 3, (1 + 0 + 9) / 3),
+    "hinge": ((1 + 0 + 3) / 3, (1 + 2 + 0) / 3, (0 - 1 + 2) / 3),
+    "non-saturating": (
+        (LN2 + softplus(-1) + softplus(2)) / 3,
+        (LN2 + softplus(1) + softplus(-2)) / 3,
+        (LN2 + softplus(-1) + softplus(2)) / 3,
+    ),
+    "wasserstein": (1 / 3, -1 / 3, 1 / 3),
+}
+
+
+@pytest.mark.parametrize("mode", BY_HAND)
+def test_values_worked_out_by_hand(mode: str) -> None:
+    assert set(BY_HAND) == set(ADVERSARIAL)
+    assert [float(cost(SCORES)) for cost in ADVERSARIAL[mode]] == pytest.approx(BY_HAND[mode], rel=1e-6)
+    patches = SCORES.view(3, 1, 1, 1).expand(3, 1, 2, 2)  # every patch counts alike, whatever the shape
+    assert [float(cost(patches)) for cost in ADVERSARIAL[mode]] == pytest.approx(BY_HAND[mode], rel=1e-6)
+
+
+@pytest.mark.parametrize("mode", BY_HAND)
+@pytest.mark.parametrize(("cost", "direction"), [("real", +1), ("fake", -1), ("fool", +1)])
+def test_a_step_down_moves_scores_the_right_way(mode: str, cost: str, direction: int) -> None:
+    """Whoever lowers real or fool raises the score, whoever lowers fake lowers it."""
+    score = torch.full((1,), 0.5, requires_grad=True)
+    (slope,) = torch.autograd.grad(getattr(ADVERSARIAL[mode], cost)(score), score)
+    assert -slope.item() * direction > 0.3
+
+
+def test_fooling_keeps_its_gradient_where_the_critic_is_sure() -> None:
+    sure = torch.tensor([-30.0], requires_grad=True)
+    for mode in ADVERSARIAL:
+        (slope,) = torch.autograd.grad(ADVERSARIAL[mode].fool(sure), sure)
+        assert slope.item() <= -0.99, mode
+
+
+def test_losses_stay_finite_for_extreme_scores() -> None:
+    for mode, costs in ADVERSARIAL.items():
+        for cost in costs:
+            assert torch.isfinite(cost(torch.tensor([-1e4, 1e4]))), mode
+
+
+class Linear(nn.Module):
+    """D(x) = <w, x>: its slope is w everywhere."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x * self.weight).sum((1, 2, 3), keepdim=True)
+
+
+@pytest.mark.parametrize("length", [0.5, 1.0, 3.0])
+def test_penalty_of_a_linear_critic_is_known(length: float) -> None:
+    weight = torch.randn(1, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+    critic = Linear(weight * length / weight.norm())
+    real, fake = torch.randn(4, 2, 3, 3), torch.randn(4, 2, 3, 3)
+    penalty = gradient_penalty(critic, real, fake)
+    assert penalty.item() == pytest.approx((length - 1) ** 2, abs=1e-6)
+    penalty.backward()
+    assert critic.weight.grad is not None  # d(|w| - 1)² / dw = 2 (|w| - 1) w / |w|
+    expected = 2 * (length - 1) * critic.weight.detach() / length
+    torch.testing.assert_close(critic.weight.grad, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_penalty_looks_between_real_and_fake_at_one_place_a_picture() -> None:
+    seen = list[Tensor]()
+
+    def critic(x: Tensor) -> Tensor:
+        seen.append(x.detach())
+        return x.square().sum((1, 2, 3), keepdim=True)
+
+    real, fake = torch.ones(64, 1, 2, 2), torch.full((64, 1, 2, 2), 5.0)
+    gradient_penalty(critic, real, fake)
+    (between,) = seen
+    places = between.flatten(1)
+    assert (places == places[:, :1]).all()
+    assert 1 <= places.min() < 1.5
+    assert 4.5 < places.max() <= 5
+
+
+def test_penalty_has_the_right_second_derivative() -> None:
+    torch.manual_seed(0)
+    critic = nn.Sequential(nn.Conv2d(1, 3, 3), nn.Tanh(), nn.Conv2d(3, 1, 2)).double()
+    real, fake = torch.randn(2, 1, 6, 6).double(), torch.randn(2, 1, 6, 6).double()
+
+    def penalty() -> Tensor:
+        torch.manual_seed(1)  # the same points between
+        return gradient_penalty(critic, real, fake)
+
+    weight = critic[0].weight
+    (slope,) = torch.autograd.grad(penalty(), weight)
+    for index in ((0, 0, 0, 0), (1, 0, 1, 2), (2, 0, 2, 1)):
+        step, values = 1e-5, []
+        for sign in (1, -1):
+            with torch.no_grad():
+                weight[index] += sign * step
+            values.append(penalty().item())
+            with torch.no_grad():
+                weight[index] -= sign * step
+        assert slope[index].item() == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-4)
+
+
+def test_penalty_of_a_critic_that_sees_nothing_is_one_and_finite() -> None:
+    critic = Linear(torch.zeros(1, 1, 2, 2))
+    penalty = gradient_penalty(critic, torch.rand(2, 1, 2, 2), torch.rand(2, 1, 2, 2))
+    penalty.backward()
+    assert penalty.item() == 1
+    assert critic.weight.grad is not None
+    assert torch.isfinite(critic.weight.grad).all()
+
+
+def numbered(*numbers: int) -> Tensor:
+    return torch.tensor(numbers, dtype=torch.float32).view(-1, 1, 1, 1)
+
+
+def test_history_fills_first_and_swaps_then() -> None:
+    history = History(3)
+    torch.manual_seed(0)
+    for i in (0, 2):  # two by two: the fourth picture meets a full history
+        given = numbered(i, i + 1)
+        back = history.swap(given)
+        assert back.flatten()[0] == i
+    assert set(history.kept.flatten().tolist()) | set(back.flatten().tolist()) == {0, 1, 2, 3}
+    assert len(history.kept) == 3
+
+
+def test_history_swaps_about_half_and_loses_none() -> None:
+    history, draws = History(5), 2000
+    torch.manual_seed(0)
+    out = [history.swap(numbered(i)).item() for i in range(draws)]
+    swapped = sum(value != i for i, value in enumerate(out))
+    assert abs(swapped / (draws - 5) - 0.5) < 0.04  # 3.6 standard deviations
+    assert sorted(out[:5]) == [0, 1, 2, 3, 4]
+    later = [value for i, value in enumerate(out) if value != i]
+    assert len(later) == len(set(later)), "what was given back twice was kept twice"
+    ages = [i - value for i, value in enumerate(out) if value != i]
+    assert abs(sum(ages) / len(ages) - 10) < 1.5  # five kept, exchanged every other time: ten draws old on average
+
+
+def test_history_gives_back_nothing_with_a_graph_and_keeps_no_view() -> None:
+    for size in (0, 1, 50):
+        history = History(size)
+        for _ in range(4):
+            fakes = torch.randn(2, 1, 2, 2, requires_grad=True) * 2
+            back = history.swap(fakes)
+            assert not back.requires_grad
+            assert back.shape == fakes.shape
+            with torch.no_grad():
+                fakes.fill_(99.0)
+        assert not (history.kept == 99).any()
+        assert not history.kept.requires_grad
+
+
+def test_history_of_none_gives_back_what_it_is_given() -> None:
+    history = History(0)
+    fakes = torch.randn(3, 1, 2, 2)
+    assert torch.equal(history.swap(fakes), fakes)
+    assert len(history.kept) == 0
+
+
+@pytest.mark.parametrize("filled", [0, 2, 4])
+def test_history_goes_on_from_its_state(filled: int) -> None:
+    first, second = History(4), History(4)
+    for i in range(filled):
+        first.swap(numbered(i))
+    state = {name: t.clone() for name, t in first.state_dict().items()}
+    second.swap(numbered(77))  # overwritten by what is loaded
+    second.load_state_dict(state)
+    for i in range(30):
+        seeds = [first, second]
+        out = []
+        for history in seeds:
+            torch.manual_seed(i)
+            out.append(history.swap(numbered(100 + i)))
+        assert torch.equal(*out)
+    assert torch.equal(first.kept, second.kept)

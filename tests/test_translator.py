@@ -1,0 +1,183 @@
+"""Weights in use: any kind of frame, any size, in scripts and over folders."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from cyclegan import Translator
+from cyclegan.checkpoint import Checkpoint
+from cyclegan.codecs import Pictures
+from cyclegan.errors import CheckpointError, InputError, UsageError
+from cyclegan.files import Job
+from cyclegan.media.image import read_picture
+from cyclegan.networks import ResNet, UNet, initialise
+from cyclegan.translation.batch import translate_files
+
+SIZES = [(1, 1), (3, 2), (8, 8), (17, 31), (1, 40), (64, 48), (65, 66)]
+
+
+class Shift(nn.Module):
+    """Brightens by an exact number of levels, and insists on the sizes it declares."""
+
+    multiple, smallest = 4, 8
+
+    def __init__(self, levels: float) -> None:
+        super().__init__()
+        self.levels = levels
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.shape[-1] % 4 == x.shape[-2] % 4 == 0
+        assert min(x.shape[-2:]) >= 8
+        return x + self.levels / 127.5
+
+
+def shifting(levels: float) -> Translator:
+    return Translator(Shift(levels), codec=Pictures(), source="dark", target="bright")
+
+
+def noise(height: int, width: int, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def saved(path: Path, *, seed: int = 0, **changes: Any) -> Path:
+    torch.manual_seed(seed)
+    G, F = initialise(ResNet(width=4, blocks=1), gain=0.5), initialise(ResNet(width=4, blocks=1), gain=0.5)
+    options = {"name": "resnet", "width": 4, "blocks": 1}
+    about = {
+        "kind": "translator",
+        "domains": ["horses", "zebras"],
+        "routes": [["horses", "zebras", "G"], ["zebras", "horses", "F"]],
+        "networks": {"G": options, "F": options},
+        "codec": {"name": "pictures", "channels": 3},
+        "images": 1,
+    }
+    tensors = {f"{n}.{k}": t for n, net in (("G", G), ("F", F)) for k, t in net.state_dict().items()}
+    Checkpoint(about | changes, tensors).save(path)
+    return path
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+@pytest.mark.parametrize("network", [ResNet(width=4, blocks=1), UNet(width=4, depth=3)], ids=["resnet", "unet"])
+def test_every_size_comes_back_as_it_was(network: nn.Module, height: int, width: int) -> None:
+    translator = Translator(network, codec=Pictures(), source="a", target="b")
+    result = translator(noise(height, width))
+    assert result.shape == (height, width, 3)
+    assert result.dtype == np.uint8
+
+
+def test_values_are_rounded_and_clamped() -> None:
+    frame = np.array([[[0, 100, 255]]], dtype=np.uint8)
+    assert shifting(0.6)(frame).tolist() == [[[1, 101, 255]]]
+    assert shifting(0.4)(frame).tolist() == [[[0, 100, 255]]]
+    assert shifting(-0.6)(frame).tolist() == [[[0, 99, 254]]]
+
+
+def test_each_kind_of_frame_comes_back_as_its_kind() -> None:
+    t = shifting(10)
+    frame = noise(9, 7) // 2
+    image = t(Image.fromarray(frame))
+    assert isinstance(image, Image.Image)
+    assert image.mode == "RGB"
+    assert np.array_equal(np.asarray(image), frame + 10)
+    chw = torch.from_numpy(frame).permute(2, 0, 1)
+    assert torch.equal(t(chw), chw + 10)
+    both = torch.stack([chw, chw])
+    assert torch.equal(t(both), both + 10)
+    floating = chw.double() / 127.5 - 1
+    assert t(floating).dtype == torch.float64
+    torch.testing.assert_close(t(floating), floating + 10 / 127.5, rtol=0, atol=1e-6)
+
+
+def test_alpha_and_orientation_of_pil_images() -> None:
+    frame, alpha = noise(6, 4) // 2, noise(6, 4, seed=1)[..., 0]
+    image = Image.fromarray(np.dstack([frame, alpha]))
+    result = shifting(10)(image)
+    assert result.mode == "RGBA"
+    assert np.array_equal(np.asarray(result), np.dstack([frame + 10, alpha]))
+    turned = Image.fromarray(frame)
+    turned.getexif()[0x0112] = 6  # a quarter turn to the right
+    assert np.array_equal(np.asarray(shifting(0)(turned)), np.rot90(frame, -1))
+
+
+@pytest.mark.parametrize(
+    "frame", ["horse.jpg", np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), torch.zeros(1, 5, 5), torch.zeros(3, 0, 4)]
+)
+def test_what_is_no_picture_is_refused(frame: Any) -> None:
+    with pytest.raises(InputError, match="not a picture"):
+        shifting(0)(frame)
+
+
+def test_streams_are_lazy_ordered_and_equal_to_single_calls() -> None:
+    torch.manual_seed(0)
+    network = initialise(ResNet(width=4, blocks=1), gain=0.3)
+    t = Translator(network, codec=Pictures(), source="a", target="b")
+    frames = [noise(16, 16, i) for i in range(5)] + [noise(12, 16, i) for i in range(2)] + [noise(16, 16, 9)]
+    taken: list[int] = []
+
+    def source() -> Any:
+        for i, frame in enumerate(frames):
+            taken.append(i)
+            yield frame
+
+    stream = t.stream(source(), batch=3)
+    first = next(stream)
+    assert len(taken) <= 4
+    for result, frame in zip([first, *stream], frames, strict=True):
+        assert np.abs(result.astype(int) - t(frame)).max() <= 1
+
+
+def test_both_directions_load_and_differ(tmp_path: Path) -> None:
+    path = saved(tmp_path / "w.safetensors")
+    there, back = Translator.load(path, to="zebras", device="cpu"), Translator.load(path, to="horses", device="cpu")
+    assert (there.source, there.target, back.source, back.target) == ("horses", "zebras", "zebras", "horses")
+    frame = noise(16, 16)
+    assert not np.array_equal(there(frame), back(frame))
+    assert Translator.load(path, device="cpu").target == "zebras"
+    with pytest.raises(UsageError, match="--to zebra:") as caught:
+        Translator.load(path, to="zebra", device="cpu")
+    assert "zebras" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"name": "resnet", "width": 8, "blocks": 1}, "stem.conv"),
+        ({"name": "resnet", "width": 10**9, "blocks": 1}, "impossible"),
+        ({"name": "resnet", "blocks": 10**9}, "impossible"),
+        ({"name": "resnet", "wdith": 4}, "wdith"),
+        ({"name": "resnot"}, "resnot"),
+        ({"name": "unet", "width": 4, "depth": 3}, "downs"),
+    ],
+)
+def test_weights_that_do_not_fit_their_network_are_refused(tmp_path: Path, options: Any, words: str) -> None:
+    path = saved(tmp_path / "w.safetensors", networks={"G": options, "F": options})
+    with pytest.raises(CheckpointError, match=words):
+        Translator.load(path, to="zebras", device="cpu")
+
+
+def test_folders_survive_damaged_files_and_keep_alpha(tmp_path: Path) -> None:
+    pixels = noise(10, 8) // 2
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    Image.fromarray(np.dstack([pixels, pixels[..., 0]])).save(tmp_path / "b.png")
+    (tmp_path / "c.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])
+    Image.fromarray(noise(5, 5)).save(tmp_path / "d.jpg")
+    jobs = [Job(tmp_path / n, tmp_path / "out" / n) for n in ("a.png", "b.png", "c.png", "d.jpg")]
+    before = {j.source: j.source.read_bytes() for j in jobs}
+    said: list[str] = []
+    summary = translate_files(shifting(10), jobs, batch=2, tell=said.append)
+    assert [p.name for p in summary.done] == ["a.png", "b.png", "d.jpg"]
+    ((failed, reason),) = summary.failed
+    assert failed.name == "c.png"
+    assert "c.png" in reason
+    assert any("c.png" in line for line in said)
+    assert np.array_equal(read_picture(tmp_path / "out/a.png").pixels, pixels + 10)
+    assert np.array_equal(read_picture(tmp_path / "out/b.png").alpha, pixels[..., 0])
+    assert read_picture(tmp_path / "out/d.jpg").pixels.shape == (5, 5, 3)
+    assert all(path.read_bytes() == data for path, data in before.items())
+    assert json.loads(json.dumps(summary.encode()))["failed"][0]["path"].endswith("c.png")
