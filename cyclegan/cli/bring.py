@@ -5,7 +5,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from cyclegan.cli.edge import check_domains, result
+from cyclegan.cli.edge import result, two_names
 from cyclegan.errors import UsageError, shown
 from cyclegan.media.folder import not_there
 
@@ -17,7 +17,7 @@ Json = Annotated[bool, Option("--json", help="Print a summary for programs.")]
 
 def bring(file: File, domains: Domains, output: Output = None, as_json: Json = False) -> int:
     """Convert another project's checkpoint to safe, self-describing weights. Nothing in it is executed."""
-    check_domains(domains)
+    two_names(domains)
     target = output or Path(f"{domains[0]}2{domains[1]}.safetensors")
     if target.suffix != ".safetensors":
         raise UsageError(

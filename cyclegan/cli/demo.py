@@ -24,7 +24,9 @@ def demo(
     experiment = Experiment.load("tiny", overrides=set_ or [])
 
     from cyclegan.demo.show import show
+    from cyclegan.training.environment import choose_device
 
+    device = choose_device(device)
     say("painting two folders of scenes, horses in one, zebras in the other")
     with Display() as display:
         shown_ = show(experiment, output, device=device, tell=display.show)

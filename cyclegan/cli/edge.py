@@ -30,8 +30,9 @@ def guarded(app: Callable[..., Any]) -> NoReturn:
             stream.reconfigure(errors="backslashreplace")
     stdout = sys.stdout
     try:
-        code = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
-        stdout.flush()
+        code = app(args=sys.argv[1:] or ["--help"], prog_name="styl", standalone_mode=False)
+        if stdout:
+            stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())  # nobody reads: let the exit be silent
         code = UNREAD
@@ -54,9 +55,10 @@ def explain(error: Exception) -> int:
         return complain(error.format_message().split("\n")[0], hint=f"{verb} --help lists every option", code=2)
     if hasattr(error, "exit_code"):
         return int(error.exit_code)
-    if isinstance(error, OSError) and error.filename:
+    if isinstance(error, OSError) and (error.filename or error.errno in FULL):
+        where = shown(error.filename) if error.filename else "output"
         code = 3 if error.errno in FULL else 2
-        return complain(f"{shown(error.filename)}: {error.strerror}", hint="check the path and the disk", code=code)
+        return complain(f"{where}: {error.strerror}", hint="check the path and the disk", code=code)
     if isinstance(error, MemoryError) or any(words in str(error) for words in MEMORY):
         return complain("not enough memory", hint="try a smaller --size or --batch, or close other programs", code=3)
     return _our_bug(error)
@@ -86,10 +88,11 @@ def _plain(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
 
 
-def check_domains(names: Sequence[str]) -> None:
-    """Raise UsageError unless these are two names that tell two domains apart."""
+def two_names(names: Sequence[str]) -> tuple[str, str]:
+    """Return the domains' names; raise UsageError unless they are two that can be told apart."""
     if len(set(names)) != 2 or len(names) != 2 or not all(name.strip() for name in names):
         raise UsageError(f"--domains {' '.join(names)}: not two names", hint="for example --domains horses zebras")
+    return names[0], names[1]
 
 
 def say(line: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from typer import Argument, Option
 
 from cyclegan.cli.display import Display
-from cyclegan.cli.edge import check_domains, result, say
+from cyclegan.cli.edge import result, say, two_names
 from cyclegan.errors import InputError, UsageError, shown
 from cyclegan.experiment import Experiment
 from cyclegan.media.folder import no_pictures, pictures
@@ -63,8 +63,7 @@ def train(
     if dry_run and not given:
         return _describe(experiment, larger_folder=1, device=device, as_json=as_json)
     counts = _check(given)
-    names = domains or (experiment.data.domains if not folders else ()) or _names(given)
-    check_domains(names)
+    names = two_names(domains or (experiment.data.domains if not folders else ()) or _names(given))
     experiment = experiment.replace(data__folders=tuple(str(f.resolve()) for f in given), data__domains=names)
     if dry_run:
         return _describe(experiment, larger_folder=max(counts), device=device, as_json=as_json)

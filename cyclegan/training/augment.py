@@ -50,7 +50,8 @@ class Geometry:
             wanted = [min(max(short, round(side * scale)), LONGEST * short) for side in (height, width)]
         if wanted == [height, width]:
             return pixels
-        resized = resize(_to_tensor(pixels), wanted, interpolation=InterpolationMode.BICUBIC, antialias=True)
+        view = torch.from_numpy(pixels.copy()).permute(2, 0, 1)  # channels last, as it lies: several times faster
+        resized = resize(view, wanted, interpolation=InterpolationMode.BICUBIC, antialias=True)
         return np.asarray(resized.permute(1, 2, 0))
 
 

@@ -112,24 +112,27 @@ class Batches:
 
     def starting(self, number: int) -> Iterator[list[Tensor]]:
         """Yield uint8 batches (N, C, H, W), one tensor a domain, on the device, from draw `number` on, for ever."""
-        loader = DataLoader(
-            self.draws,
-            batch_size=self.batch,
-            sampler=range(number, 2**62),
-            num_workers=self.workers,
-            collate_fn=_collate,
-            worker_init_fn=_quiet_worker,
-            pin_memory=self.device.startswith("cuda"),
-            generator=torch.Generator(),  # its base seed must not be drawn from ours
-        )
-        with warnings.catch_warnings():  # whoever asks for more workers than there are cores has a reason
-            warnings.filterwarnings("ignore", message="This DataLoader will create")
-            draws = iter(loader)
-        for tensors, damaged in draws:
+        for tensors, damaged in self._loaded(range(number, 2**62)):
             self.damaged.update(dict.fromkeys(damaged))
             if len(tensors) < len(self.domains):
                 raise StoppedEarly(f"no picture can be read any more: {damaged[-1]}", hint="check the disk")
             yield [t.to(self.device, non_blocking=True) for t in tensors]
+
+    def _loaded(self, numbers: Sequence[int]) -> Iterator[Draw]:
+        with warnings.catch_warnings():  # whoever asks for more workers than there are cores has a reason
+            warnings.filterwarnings("ignore", message="This DataLoader will create")
+            warnings.filterwarnings("ignore", message=".*use of fork", category=DeprecationWarning)  # workers only read
+            loader = DataLoader(
+                self.draws,
+                batch_size=self.batch,
+                sampler=numbers,
+                num_workers=self.workers,
+                collate_fn=_collate,
+                worker_init_fn=_quiet_worker,
+                pin_memory=self.device.startswith("cuda"),
+                generator=torch.Generator(),  # its base seed must not be drawn from ours
+            )
+            return iter(loader)
 
     def fixed(self) -> list[Tensor]:
         """Return the held-back pictures, uint8 (N, C, H, W), as many of each domain, on the device."""

@@ -50,7 +50,7 @@ def _preview(objective: Objective, fixed: Sequence[Tensor]) -> dict[str, Tensor]
 def _caption(name: str, domains: Sequence[str]) -> str:
     what, _, letter = name.rpartition("_")
     here, there = domains if letter == "x" else reversed(domains)
-    return {"real": here, "translated": f"to {there}", "cycled": "and back", "identity": f"kept {here}"}[what]
+    return {"real": here, "translated": f"to {there}", "cycled": f"{here} again", "identity": f"kept {here}"}[what]
 
 
 def _frames(codec: Codec, tensors: Tensor) -> list[NDArray[np.uint8]]:

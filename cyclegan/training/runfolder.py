@@ -123,15 +123,15 @@ class RunFolder:
             self._write("weights/best.safetensors", self._translators(trainer, score=seen.mean).encode())
 
     def save(self, trainer: Trainer) -> None:
-        """Save the translators and everything a resume needs; older states go last."""
+        """Save the translators, then everything a resume needs: a state says that all before it is written."""
         state = trainer.state()
         if not all(bool(torch.isfinite(t).all()) for t in state.values()):
             what = f"the weights are no numbers any more at {trainer.images} images: not saved"
             raise StoppedEarly(what, hint=_SLOWER)
         threads = torch.get_num_threads()
         about = {"kind": "state", "images": trainer.images, "seconds": trainer.seconds, "threads": threads}
-        self._write(f"state/{trainer.images:012d}.safetensors", Checkpoint(about, state).encode())
         self._write("weights/last.safetensors", self._translators(trainer).encode())
+        self._write(f"state/{trainer.images:012d}.safetensors", Checkpoint(about, state).encode())
         for old in self._states()[KEPT:]:
             old.unlink(missing_ok=True)
 

@@ -1,0 +1,43 @@
+"""The demonstration, and the translator that comes with the program."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cyclegan.cli import app
+from cyclegan.cli.edge import guarded
+from cyclegan.demo import show
+from cyclegan.media.image import read_picture
+
+
+def test_the_demonstration_runs_and_shows_its_sheet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(show, "COUNT", 24)
+    monkeypatch.setattr(show, "TESTED", 6)
+    options = ["--set", "training.images=4", "--set", "data.size=32", "--device", "cpu", "--json"]
+    monkeypatch.setattr("sys.argv", ["styl", "demo", "-o", str(tmp_path / "demo"), *options])
+    with pytest.raises(SystemExit) as left:
+        guarded(app)
+    out, err = capfd.readouterr()
+    assert left.value.code == 0, err
+    summary = json.loads(out)
+    sheet = read_picture(Path(summary["sheet"])).pixels
+    assert sheet.shape[1] > 6 * 128
+    assert set(summary["errors"]) == {"zebras", "horses"}
+    assert (Path(summary["run"]) / "weights/best.safetensors").is_file()
+
+
+def test_left_error_is_the_share_of_leaving_alone() -> None:
+    real, true = np.zeros((2, 4, 4, 3), np.uint8), np.full((2, 4, 4, 3), 100, np.uint8)
+    halfway = np.full((2, 4, 4, 3), 60, np.uint8)
+    assert show.left_error((list(real), list(halfway), list(true))) == pytest.approx(0.4)
+    assert show.left_error((list(real), list(real), list(true))) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("animal", "bound"), [("horse", 0.6), ("zebra", 0.6)])
+def test_the_translator_on_the_shelf_paints_the_true_counterpart(animal: show.Animal, bound: float) -> None:
+    held_back = show.measure("painted-horses", animal, seed=7, size=64, device="cpu")
+    assert show.left_error(held_back) <= bound
