@@ -15,7 +15,7 @@ STEPS, IMAGES = 5, 8
 
 
 def longhand(nets: dict[str, nn.Module], pairs: list[tuple[Tensor, Tensor]], history: int) -> list[dict[str, float]]:
-    """Five steps as the paper and its code describe them: no generators, no players, nothing shared with the package."""
+    """Five steps as the paper describes them: no generators, no players, nothing shared with the package."""
     G, F, DX, DY = nets["G"], nets["F"], nets["D_x"], nets["D_y"]
     mse, l1 = nn.MSELoss(), nn.L1Loss()
     opt_G = torch.optim.Adam(itertools.chain(G.parameters(), F.parameters()), lr=2e-4, betas=(0.5, 0.999))

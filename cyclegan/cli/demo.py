@@ -24,7 +24,7 @@ def demo(
     experiment = Experiment.load("tiny", overrides=set_ or [])
 
     from cyclegan.demo.show import show
-    from cyclegan.training.environment import choose_device
+    from cyclegan.devices import choose_device
 
     device = choose_device(device)
     say("painting two folders of scenes, horses in one, zebras in the other")

@@ -131,7 +131,7 @@ def _plain(name: str) -> str:
 
 
 def _describe(experiment: Experiment, *, larger_folder: int, device: str, as_json: bool) -> int:
-    from cyclegan.training.environment import choose_device
+    from cyclegan.devices import choose_device
     from cyclegan.training.run import settle
     from cyclegan.training.summary import network_rows
 

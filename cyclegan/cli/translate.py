@@ -37,12 +37,11 @@ def translate(
     jobs = plan_outputs(collect(inputs), output, writable=PICTURE_SUFFIXES)
 
     from cyclegan.catalog import newest_run
-    from cyclegan.training.environment import choose_device
     from cyclegan.translation.batch import translate_files
     from cyclegan.translation.translator import Translator
 
     name = model or str(newest_run())
-    translator = Translator.load(name, to=to, device=choose_device(device))
+    translator = Translator.load(name, to=to, device=device)
     say(f"{shown(name)}: {translator.source} to {translator.target}, {len(jobs)} pictures, on {translator.device}")
     summary = translate_files(translator, jobs, batch=batch, quality=quality, tell=say)
     where = shown(jobs[0].target if len(jobs) == 1 else output)

@@ -9,16 +9,16 @@ import torch
 
 from cyclegan import codecs
 from cyclegan.chance import seed_for
+from cyclegan.devices import choose_device, cores
 from cyclegan.experiment import Experiment
 from cyclegan.objectives import assemble
 from cyclegan.training.data import Batches
-from cyclegan.training.environment import choose_device, cores
 from cyclegan.training.look import look
 from cyclegan.training.runfolder import RunFolder
 from cyclegan.training.signals import Interruption
 from cyclegan.training.trainer import Trainer
 
-CODEC = {"name": "pictures", "channels": 3}
+CODEC: dict[str, Any] = {"name": "pictures", "channels": 3}
 
 
 @dataclass(frozen=True)
@@ -60,28 +60,34 @@ def train(
         assert folder.state
         return Outcome(directory, folder.state.about["images"], already=True)
 
-    codec, every, domains = codecs.build(CODEC), experiment.every, experiment.data.domains
     torch.manual_seed(seed_for(experiment.seed, "weights"))
-    objective = assemble(experiment, channels=codec.channels)
+    objective = assemble(experiment, channels=CODEC["channels"])
     trainer = Trainer(objective, experiment.training, seed=experiment.seed, device=device)
     with folder as run, Interruption() as interruption:
         run.begin(trainer, tell=tell, tensorboard=tensorboard)
-        fixed = [codec.encode(pictures) for pictures in batches.fixed()]
-        encoded = ([codec.encode(pictures) for pictures in batch] for batch in batches.starting(trainer.images))
-        for report in trainer.reports(encoded):
-            run.note(report)
-            stop = report.progress >= 1 or interruption.received is not None
-            if stop or report.every(every.log):
-                run.log(report, seconds=trainer.seconds)
-            if report.progress >= 1 or report.every(every.sheet):
-                with trainer.averaged():
-                    run.look(trainer, look(objective, fixed, codec, domains=domains))
-            if stop or report.every(every.save):
-                run.save(trainer)
-            if stop:
-                break
+        _carry_on(run, trainer, batches, interruption)
+    signal = interruption.received if trainer.progress < 1 else None
     damaged, notes = tuple(batches.damaged), tuple(folder.notes)
-    return Outcome(directory, trainer.images, signal=interruption.received, damaged=damaged, notes=notes)
+    return Outcome(directory, trainer.images, signal=signal, damaged=damaged, notes=notes)
+
+
+def _carry_on(run: RunFolder, trainer: Trainer, batches: Batches, interruption: Interruption) -> None:
+    """Train to the end of the budget, or to a signal, and write down what the experiment says, when it says."""
+    codec, every, domains = codecs.build(run.codec), run.experiment.every, run.experiment.data.domains
+    fixed = [codec.encode(pictures) for pictures in batches.fixed()]
+    encoded = ([codec.encode(pictures) for pictures in batch] for batch in batches.starting(trainer.images))
+    for report in trainer.reports(encoded):
+        run.note(report)
+        stop = report.progress >= 1 or interruption.received is not None
+        if stop or report.every(every.log):
+            run.log(report, seconds=trainer.seconds)
+        if report.progress >= 1 or report.every(every.sheet):
+            with trainer.averaged():
+                run.look(trainer, look(trainer.objective, fixed, codec, domains=domains))
+        if stop or report.every(every.save):
+            run.save(trainer)
+        if stop:
+            break
 
 
 def settle(experiment: Experiment, *, larger_folder: int, device: str) -> Experiment:

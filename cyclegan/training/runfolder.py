@@ -80,7 +80,7 @@ class RunFolder:
         self.tell = tell
         self._restore(trainer)
         self._check_room(trainer)
-        self._write("experiment.toml", self.experiment.toml().encode())
+        self._write("experiment.toml", self.experiment.toml().encode("utf-8", "surrogateescape"))
         self._write("environment.json", json.dumps(describe(trainer.device), indent=2).encode())
         kept = [line for line in self.log_lines() if line["images"] <= trainer.images]
         self._write("log.jsonl", "".join(json.dumps(line) + "\n" for line in kept).encode())

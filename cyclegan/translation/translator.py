@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from cyclegan import catalog, codecs
 from cyclegan.checkpoint import Checkpoint
 from cyclegan.codecs import Codec
+from cyclegan.devices import choose_device
 from cyclegan.errors import CheckpointError, InputError, UsageError, did_you_mean
 from cyclegan.media.image import picture_of, read_picture, write_picture
 from cyclegan.media.pil import is_pil, to_pil
@@ -49,10 +50,9 @@ class Translator:
         `to` is the domain to translate to; None takes the file's first direction. Raises CheckpointError for weights
         that are missing, damaged or unfit, UsageError for a domain the weights do not know.
         """
+        device = choose_device(device)
         found = catalog.load(name)
         source, target, network = _route(found, to)
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
         codec = codecs.build(found.about["codec"])
         return cls(_build(found, network), codec=codec, source=source, target=target, device=device)
 

@@ -1,0 +1,26 @@
+"""Where to compute: the device a person names, or the best there is."""
+
+import os
+
+import torch
+
+from cyclegan.errors import UsageError
+
+
+def cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def choose_device(wanted: str) -> str:
+    """Return the device to use; "auto" is CUDA, then Apple's, then the CPU. Raises UsageError for one not there."""
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if wanted == "auto":
+        return "cuda" if cuda else "mps" if mps else "cpu"
+    kind, _, index = wanted.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (index and not index.isdigit()):
+        raise UsageError(f"--device {wanted}: not a device", hint="auto, cpu, cuda, cuda:1 or mps")
+    there = {"cpu": True, "cuda": cuda and int(index or 0) < torch.cuda.device_count(), "mps": mps}
+    if not there[kind]:
+        raise UsageError(f"--device {wanted}: this machine has none", hint="--device auto takes what there is")
+    return wanted
