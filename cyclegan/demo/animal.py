@@ -14,11 +14,10 @@ Animal = Literal["horse", "zebra"]
 
 # Lines from the spine down; the last ones slant over the rump, as on the plains zebra.
 STRIPES = (
-    ((0.28, 0.97), (0.315, 0.76), (0.275, 0.52)),
-    ((0.08, 0.95), (0.11, 0.71), (0.075, 0.44)),
-    ((-0.13, 0.97), (-0.105, 0.72), (-0.10, 0.46)),
-    ((-0.34, 0.99), (-0.30, 0.77), (-0.19, 0.53)),
-    ((-0.54, 0.86), (-0.44, 0.725), (-0.31, 0.52)),
+    ((0.255, 0.97), (0.29, 0.76), (0.25, 0.50)),
+    ((-0.005, 0.95), (0.025, 0.71), (0.005, 0.44)),
+    ((-0.27, 0.99), (-0.225, 0.75), (-0.17, 0.48)),
+    ((-0.53, 0.90), (-0.43, 0.73), (-0.30, 0.52)),
 )
 LEG_WIDTHS = ((0.30, 0.20, 0.085, 0.075, 0.075), (0.24, 0.15, 0.085, 0.07, 0.075))  # hind, fore
 
@@ -77,7 +76,7 @@ class Layer:
         """Draw a leg from its joints, with bands and a hoof."""
         self.shape(ribbon(joints, widths), self.coat.body)
         if self.coat.stripe:
-            for near, far, t, wide in ((1, 2, 0.5, 0.085), (2, 3, 0.3, 0.075)):
+            for near, far, t, wide in ((1, 2, 0.75, 0.11), (2, 3, 0.55, 0.10)):
                 self.band(joints[near], joints[far], t, wide)
         else:
             self.colour(ribbon(joints[2:], (0.05, 0.12, 0.12)), self.coat.hair)
@@ -125,14 +124,14 @@ def paint_trunk(layer: Layer) -> None:
     mane = ribbon(bones.crest, np.interp(np.linspace(0, 1, len(bones.crest)), (0, 0.3, 1), (0.0, 0.13, 0.10)), steps=1)
     layer.shape(mane, coat.body if coat.stripe else coat.hair)
     for stripe in STRIPES:
-        layer.colour(ribbon(stripe, (0.09, 0.10, 0.03)), coat.stripe)
+        layer.colour(ribbon(stripe, (0.115, 0.13, 0.05)), coat.stripe)
 
 
 def paint_head(layer: Layer) -> None:
     """Paint ears, head, muzzle and eye, and the stripes of neck and face."""
     on, coat = layer.bones.on_head, layer.coat
     line = curve(layer.bones.neck)
-    for i, wide in ((7, 0.095), (11, 0.09), (16, 0.065)):
+    for i, wide in ((8, 0.12), (14, 0.10)):
         layer.band(line[i - 1], line[i + 1], 0.5, wide, 0.23)
     layer.shape(on([(-0.03, 0.06), (-0.06, 0.19), (0.035, 0.085)]), coat.dimmed(0.3).body)
     layer.shape(on([(0.0, 0.06), (0.0, 0.20), (0.075, 0.075)]), coat.body)
