@@ -70,6 +70,7 @@ class CycleGAN:
     identity: float = option(5.0, "weight of leaving alone what is already there; 0 saves a quarter of the time", low=0)
     history: int = option(50, "how many earlier fakes the critics are reminded of; 0: none", low=0, high=10_000)
     penalty: float = option(10.0, "weight of the gradient penalty; used by wasserstein only", low=0)
+    r1: float = option(0.0, "γ: how much a critic pays for being steep at real pictures; 0: nothing", low=0)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from cyclegan.objectives.history import History
-from cyclegan.objectives.losses import ADVERSARIAL, gradient_penalty
+from cyclegan.objectives.losses import ADVERSARIAL, gradient_penalty, r1_penalty
 
 LN2 = math.log(2)
 SCORES = torch.tensor([0.0, 1.0, -2.0])
@@ -80,6 +80,18 @@ def test_penalty_of_a_linear_critic_is_known(length: float) -> None:
     (slope,) = torch.autograd.grad(penalty, critic.weight)
     expected = 2 * (length - 1) * critic.weight.detach() / length  # d(|w| - 1)² / dw = 2 (|w| - 1) w / |w|
     torch.testing.assert_close(slope, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_r1_of_known_critics() -> None:
+    """‖∇<w, x>‖² = ‖w‖² everywhere; ‖∇ Σx²‖² = 4 ‖x‖²: the real pictures are where it looks."""
+    critic = Linear(torch.full((1, 2, 3, 3), 0.5))
+    penalty = r1_penalty(critic, torch.randn(4, 2, 3, 3))
+    assert penalty.item() == pytest.approx(18 / 4)
+    (slope,) = torch.autograd.grad(penalty, critic.weight)
+    torch.testing.assert_close(slope, 2 * critic.weight.detach())
+    real = torch.randn(3, 1, 2, 2)
+    squares = r1_penalty(lambda x: x.square().sum((1, 2, 3), keepdim=True), real)
+    assert squares.item() == pytest.approx(4 * real.square().sum().item() / 3, rel=1e-5)
 
 
 def test_penalty_looks_between_real_and_fake_at_one_place_a_picture() -> None:

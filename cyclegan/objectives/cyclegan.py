@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from cyclegan.objectives.history import History
-from cyclegan.objectives.losses import ADVERSARIAL, gradient_penalty, l1_loss
+from cyclegan.objectives.losses import ADVERSARIAL, gradient_penalty, l1_loss, r1_penalty
 from cyclegan.objectives.objective import Objective, Turn
 
 
@@ -32,11 +32,12 @@ class CycleGAN(Objective):
         identity: float = 5.0,
         history: int = 50,
         penalty: float = 10.0,
+        r1: float = 0.0,
     ) -> None:
         super().__init__()
         self.G, self.F, self.D_x, self.D_y = G, F, D_x, D_y
         self.adversarial, self.cycle, self.identity = ADVERSARIAL[adversarial], cycle, identity
-        self.penalty = penalty if adversarial == "wasserstein" else 0.0
+        self.penalty, self.r1 = penalty if adversarial == "wasserstein" else 0.0, r1
         self.past_x, self.past_y = History(history), History(history)
 
     def turns(self, *batch: Tensor) -> Iterator[Turn]:
@@ -61,8 +62,11 @@ class CycleGAN(Objective):
         }
         loss = critics["D_x"] + critics["D_y"]
         if self.penalty:
-            critics["slope"] = gradient_penalty(D_x, x, old_x) + gradient_penalty(D_y, y, old_y)
-            loss = loss + self.penalty * critics["slope"]
+            critics["penalty"] = gradient_penalty(D_x, x, old_x) + gradient_penalty(D_y, y, old_y)
+            loss = loss + self.penalty * critics["penalty"]
+        if self.r1:
+            critics["r1"] = r1_penalty(D_x, x) + r1_penalty(D_y, y)
+            loss = loss + self.r1 / 2 * critics["r1"]
         yield Turn("critics", loss, critics)
 
     def preview(self, *batch: Tensor) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ import torch.nn.functional as nnf
 from torch import Tensor
 from torch.nn.functional import l1_loss
 
-__all__ = ["ADVERSARIAL", "Adversarial", "gradient_penalty", "l1_loss"]
+__all__ = ["ADVERSARIAL", "Adversarial", "gradient_penalty", "l1_loss", "r1_penalty"]
 
 Score = Callable[[Tensor], Tensor]
 
@@ -51,8 +51,22 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     Gulrajani et al. 2017, eq. 3, without its weight λ. Differentiable in the critic's parameters.
     """
     share = torch.rand(len(real), 1, 1, 1).to(real)  # drawn on the host: the same on every device
-    between = (share * real.detach() + (1 - share) * fake.detach()).requires_grad_()
-    scores = critic(between).flatten(1).mean(1)  # a critic's opinion of a picture is the mean over its patches
-    (slope,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
-    norms: Tensor = slope.flatten(1).norm(dim=1)
+    between = share * real + (1 - share) * fake
+    norms: Tensor = _slope(critic, between).norm(dim=1)
     return (norms - 1).square().mean()
+
+
+def r1_penalty(critic: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
+    """Return E[‖∇D(x)‖²] at real pictures x (N, C, H, W), differentiable in the critic's parameters.
+
+    Mescheder et al. 2018, eq. 9, without its weight γ/2: a critic that is right need not be steep.
+    """
+    return _slope(critic, real).square().sum(dim=1).mean()
+
+
+def _slope(critic: Callable[[Tensor], Tensor], pictures: Tensor) -> Tensor:
+    """Return ∇D as rows, one a picture; a critic's opinion of a picture is the mean over its patches."""
+    pictures = pictures.detach().requires_grad_()
+    scores = critic(pictures).flatten(1).mean(1)
+    (slope,) = torch.autograd.grad(scores.sum(), pictures, create_graph=True)
+    return slope.flatten(1)
