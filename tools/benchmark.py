@@ -86,7 +86,8 @@ def summary(configuration: Configuration, results: list[Configuration]) -> Confi
 
 def measure(configuration: Configuration) -> Configuration:
     """Measure one configuration in this process."""
-    from cyclegan.devices import choose_device, describe
+    from cyclegan.devices import choose_device
+    from cyclegan.training.environment import describe
 
     device = choose_device(configuration["device"])
     step, parameters = PREPARE[configuration["verb"]](configuration, device)
