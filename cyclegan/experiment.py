@@ -193,6 +193,13 @@ class Experiment:
                 yield name, here.get(name), there.get(name)
 
 
+def two_names(names: Sequence[str]) -> tuple[str, str]:
+    """Return the names of two domains; raises UsageError unless they are two that can be told apart."""
+    if len(set(names)) != 2 or len(names) != 2 or not all(name.strip() for name in names):
+        raise UsageError(f"--domains {' '.join(names)}: not two names", hint="for example --domains horses zebras")
+    return names[0], names[1]
+
+
 def presets() -> list[str]:
     """Return the names of the presets that come with the package."""
     folder = resources.files("cyclegan") / "presets"

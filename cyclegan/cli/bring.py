@@ -5,8 +5,9 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from cyclegan.cli.edge import result, two_names
+from cyclegan.cli.edge import result
 from cyclegan.errors import UsageError, shown
+from cyclegan.experiment import two_names
 from cyclegan.media.folder import not_there
 
 File = Annotated[Path, Argument(help="A generator of pytorch-CycleGAN-and-pix2pix, CUT or GAN Compression (.pth).")]

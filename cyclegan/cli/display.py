@@ -12,13 +12,13 @@ PLAIN_SECONDS = 5.0  # between lines where there is no terminal
 
 
 class Display:
-    """Shows the log of a training as it is written: share done, images/s, time left, current losses."""
+    """Shows how far things are: of a training share done, images/s, time left and losses; of a folder the count."""
 
     def __init__(self) -> None:
         self.live: Any = None
         self.task: Any = None
         self.start: tuple[float, float] | None = None  # (time, progress) of the first line, for the time left
-        self.printed = 0.0
+        self.printed = time.monotonic()  # when the last plain line was; what is quick needs none
 
     def __enter__(self) -> "Display":
         if sys.stderr.isatty():
@@ -41,7 +41,7 @@ class Display:
         """Show one line of the log."""
         if "score" in line:
             scores = ", ".join(f"to {name} {value:.1f}" for name, value in line["score"].items())
-            self._print(f"{line['images']:,} images: sheet written; distance {scores}")
+            self.note(f"{line['images']:,} images: sheet written; distance {scores}")
         else:
             self._progress(line)
 
@@ -51,14 +51,22 @@ class Display:
         gained, spent = progress - self.start[1], now - self.start[0]
         left = f"{_clock(spent / gained * (1 - progress))} left" if gained > 0 else "…"
         losses = " ".join(f"{name} {value:.2f}" for name, value in line["losses"].items())
-        text = f"{line['images']:,} images, {line['images_per_second']:.1f}/s, {left}  {losses}"
+        self._update(progress, f"{line['images']:,} images, {line['images_per_second']:.1f}/s, {left}  {losses}")
+
+    def count(self, done: int, total: int) -> None:
+        """Show that `done` of `total` pictures are dealt with."""
+        self._update(done / total, f"{done:,} of {total:,}")
+
+    def _update(self, progress: float, text: str) -> None:
+        now = time.monotonic()
         if self.live:
             self.live.update(self.task, completed=progress, description=text)
-        elif progress >= 1 or now - self.printed >= PLAIN_SECONDS:
+        elif now - self.printed >= PLAIN_SECONDS:
             self.printed = now
             say(f"{100 * progress:3.0f} %  {text}")
 
-    def _print(self, text: str) -> None:
+    def note(self, text: str) -> None:
+        """Show a line that stays."""
         if self.live:
             self.live.console.print(text, markup=False, highlight=False)
         else:

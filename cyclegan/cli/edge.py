@@ -8,14 +8,16 @@ import contextlib
 import errno
 import io
 import json
+import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from cyclegan.errors import StylError, UsageError, shown
+from cyclegan.errors import StylError, shown
 
 LOG = Path("styl.log")
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}
@@ -30,7 +32,9 @@ def guarded(app: Callable[..., Any]) -> NoReturn:
             stream.reconfigure(errors="backslashreplace")
     stdout = sys.stdout
     try:
-        code = app(args=sys.argv[1:] or ["--help"], prog_name="styl", standalone_mode=False)
+        with warnings.catch_warnings(action="ignore"):  # libraries warn developers; people read what we say
+            logging.getLogger("PIL").setLevel(logging.CRITICAL)
+            code = app(args=sys.argv[1:] or ["--help"], prog_name="styl", standalone_mode=False)
         if stdout:
             stdout.flush()
     except BrokenPipeError:
@@ -86,13 +90,6 @@ def _plain(text: str) -> str:
     """Return text as one printable line, whatever was typed or read from a file."""
     words = " ".join(text.split())
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
-
-
-def two_names(names: Sequence[str]) -> tuple[str, str]:
-    """Return the domains' names; raise UsageError unless they are two that can be told apart."""
-    if len(set(names)) != 2 or len(names) != 2 or not all(name.strip() for name in names):
-        raise UsageError(f"--domains {' '.join(names)}: not two names", hint="for example --domains horses zebras")
-    return names[0], names[1]
 
 
 def say(line: str) -> None:

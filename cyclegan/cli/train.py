@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 from typer import Argument, Option
 
 from cyclegan.cli.display import Display
-from cyclegan.cli.edge import result, say, two_names
+from cyclegan.cli.edge import result, say
 from cyclegan.errors import InputError, UsageError, shown
-from cyclegan.experiment import Experiment
+from cyclegan.experiment import Experiment, two_names
 from cyclegan.media.folder import no_pictures, pictures
 
 Folders = Annotated[list[Path] | None, Argument(help="Two folders of pictures; subfolders are read too.")]

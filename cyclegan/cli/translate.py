@@ -1,13 +1,15 @@
 """styl translate: pictures and folders through a trained network."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 from typer import Argument, Option
 
+from cyclegan.cli.display import Display
 from cyclegan.cli.edge import result, say
 from cyclegan.errors import shown
-from cyclegan.files import plan_outputs
+from cyclegan.files import plan_outputs, write_atomic
 from cyclegan.media.folder import collect
 from cyclegan.media.image import PICTURE_SUFFIXES
 
@@ -43,13 +45,12 @@ def translate(
     name = model or str(newest_run())
     translator = Translator.load(name, to=to, device=device)
     say(f"{shown(name)}: {translator.source} to {translator.target}, {len(jobs)} pictures, on {translator.device}")
-    summary = translate_files(translator, jobs, batch=batch, quality=quality, tell=say)
+    with Display() as display:
+        done = translate_files(translator, jobs, batch=batch, quality=quality, tell=display.note, count=display.count)
+    summary = {"model": name, "from": translator.source, "to": translator.target} | done.encode()
+    if done.failed and output.is_dir():
+        write_atomic(output / "summary.json", json.dumps(summary, indent=2).encode())
     where = shown(jobs[0].target if len(jobs) == 1 else output)
-    failed = f", {len(summary.failed)} failed" if summary.failed else ""
-    line = f"{len(summary.done)} translated to {translator.target}{failed}: {where}"
-    result(
-        line,
-        summary={"model": name, "from": translator.source, "to": translator.target} | summary.encode(),
-        as_json=as_json,
-    )
-    return 1 if summary.failed else 0
+    failed = f", {len(done.failed)} failed" if done.failed else ""
+    result(f"{len(done.done)} translated to {translator.target}{failed}: {where}", summary=summary, as_json=as_json)
+    return 1 if done.failed else 0

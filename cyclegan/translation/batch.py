@@ -36,10 +36,12 @@ def translate_files(
     batch: int = 8,
     quality: int = 95,
     tell: Callable[[str], None] = lambda _: None,
+    count: Callable[[int, int], None] = lambda done, total: None,
 ) -> Summary:
-    """Translate every job's source into its target, reading ahead; `tell` gets a line for whatever is notable.
+    """Translate every job's source into its target, reading ahead; damaged files are listed in the summary.
 
-    Files that cannot be read are listed in the summary. Raises OSError when a target cannot be written.
+    `tell` gets a line for whatever is notable, `count` how many of how many are dealt with. Raises OSError when a
+    target cannot be written.
     """
     summary, start = Summary(), time.monotonic()
     reading: list[tuple[Job, Picture]] = []  # given to the network, not back yet
@@ -53,6 +55,7 @@ def translate_files(
         job, picture = reading.pop(0)
         write_picture(job.target, translated, alpha=picture.alpha, quality=quality)
         summary.done.append(job.target)
+        count(len(summary.done) + len(summary.failed), len(jobs))
         for note in picture.notes:
             tell(f"note: {job.source}: {note}")
     summary.seconds = time.monotonic() - start

@@ -21,7 +21,7 @@ from cyclegan.media.pil import is_pil, to_pil
 from cyclegan.networks import NETWORKS
 
 Frame = TypeVar("Frame")
-PIXELS = 4 << 20  # at most so many at once, whatever the batch: memory follows pixels
+PIXELS = 1 << 20  # at most so many at once, whatever the batch: memory follows pixels
 LARGEST_OPTION = 4096  # no width, depth or count of ours comes near; a hostile file might
 
 
