@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cyclegan import Translator
 from cyclegan.cli import app
+from cyclegan.cli.display import Display
 from cyclegan.cli.edge import guarded
 from cyclegan.demo import show
 from cyclegan.media.image import read_picture
@@ -28,7 +31,27 @@ def test_the_demonstration_runs_and_shows_its_sheet(
     sheet = read_picture(Path(summary["sheet"])).pixels
     assert sheet.shape[1] > 6 * 128
     assert set(summary["errors"]) == {"zebras", "horses"}
-    assert (Path(summary["run"]) / "weights/best.safetensors").is_file()
+    assert Translator.load(summary["run"], to="zebras", device="cpu").source == "horses"
+
+
+def test_a_demonstration_that_is_stopped_says_so_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(show, "COUNT", 24)
+    monkeypatch.setattr(show, "TESTED", 6)
+    options = ["--set", "training.images=8", "--set", "data.size=32", "--set", "every.log=2", "--device", "cpu"]
+    monkeypatch.setattr("sys.argv", ["styl", "demo", "-o", str(tmp_path / "demo"), *options])
+    once = [signal.SIGTERM]  # a second signal would end the process at once
+    monkeypatch.setattr(Display, "show", lambda *_: once and signal.raise_signal(once.pop()))
+    with pytest.raises(SystemExit) as left:
+        guarded(app)
+    out, err = capfd.readouterr()
+    assert (left.value.code, out) == (143, "")
+    assert "the same command goes on" in err
+    with pytest.raises(SystemExit) as left:
+        guarded(app)
+    assert left.value.code == 0
+    assert "contact sheet" in capfd.readouterr().out
 
 
 def test_left_error_is_the_share_of_leaving_alone() -> None:

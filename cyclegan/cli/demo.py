@@ -9,7 +9,7 @@ from cyclegan.cli.display import Display
 from cyclegan.cli.edge import result, say
 from cyclegan.errors import shown
 
-Output = Annotated[Path, Option("-o", "--output", help="Where scenes, run and contact sheet go.")]
+Output = Annotated[Path, Option("-o", "--output", help="The run folder; scenes and contact sheet go there too.")]
 Set = Annotated[list[str] | None, Option("--set", help="Change any option of the training, as in seed=1; repeatable.")]
 Device = Annotated[str, Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Json = Annotated[bool, Option("--json", help="Print a summary for programs.")]
@@ -23,15 +23,19 @@ def demo(
 
     experiment = Experiment.load("tiny", overrides=set_ or [])
 
-    from cyclegan.demo.show import show
+    from cyclegan.demo.show import learn, present
     from cyclegan.devices import choose_device
 
     device = choose_device(device)
     say("painting two folders of scenes, horses in one, zebras in the other")
     with Display() as display:
-        shown_ = show(experiment, output, device=device, tell=display.show)
-    errors = ", ".join(f"to {name} {share:.0%}" for name, share in shown_.errors.items())
+        outcome = learn(experiment, output, device=device, tell=display.show)
+    if outcome.signal:
+        say(f"{shown(output)}: saved at {outcome.images:,} images; the same command goes on")
+        return 128 + outcome.signal
+    seen = present(experiment, output, device=device)
+    errors = ", ".join(f"to {name} {share:.0%}" for name, share in seen.errors.items())
     say(f"error left, where 100 % is the picture as it was and 0 % the true counterpart: {errors}")
-    line = f"contact sheet: {shown(shown_.sheet)}"
-    result(line, summary={"sheet": str(shown_.sheet), "run": str(shown_.run), "errors": shown_.errors}, as_json=as_json)
+    summary = {"sheet": str(seen.sheet), "run": str(output), "errors": seen.errors}
+    result(f"contact sheet: {shown(seen.sheet)}", summary=summary, as_json=as_json)
     return 0

@@ -13,7 +13,7 @@ from cyclegan.demo.painter import paint, paint_folders, scene_of
 from cyclegan.experiment import Experiment
 from cyclegan.media.image import write_picture
 from cyclegan.media.sheet import contact_sheet
-from cyclegan.training.run import train
+from cyclegan.training.run import Outcome, train
 from cyclegan.translation.translator import Translator
 
 COUNT = 600  # scenes in each folder
@@ -24,34 +24,31 @@ Pictures = list[NDArray[np.uint8]]
 
 @dataclass(frozen=True)
 class Shown:
-    """What the demonstration made. `errors`: by domain translated to, the mean distance (L1) from the true
-    counterpart as a share of the distance when the picture is left as it is."""
+    """What there is to see. `errors`: by domain translated to, the mean distance (L1) from the true counterpart as a
+    share of the distance when the picture is left as it is."""
 
-    run: Path
     sheet: Path
     errors: dict[str, float]
 
 
-def show(
-    experiment: Experiment,
-    output: Path,
-    *,
-    device: str = "auto",
-    tell: Callable[[dict[str, Any]], None] = lambda _: None,
-) -> Shown:
-    """Paint two folders under `output`, train on them, and write a contact sheet of held-back scenes."""
-    size = experiment.data.size
-    folders = paint_folders(output / "pictures", count=COUNT, seed=experiment.seed, size=size)
-    named = experiment.replace(
-        data__folders=tuple(str(f.resolve()) for f in folders), data__domains=("horses", "zebras")
-    )
-    run = output / "run"
-    train(named, run, device=device, workers=0, tell=tell)
-    to_zebras = measure(run, "horse", seed=experiment.seed, size=size, device=device)
-    to_horses = measure(run, "zebra", seed=experiment.seed, size=size, device=device)
-    sheet = output / "sheet.png"
+def learn(
+    experiment: Experiment, run: Path, *, device: str = "auto", tell: Callable[[dict[str, Any]], None] = lambda _: None
+) -> Outcome:
+    """Paint two folders inside the run folder and train on them; called again, it continues."""
+    folders = paint_folders(run / "pictures", count=COUNT, seed=experiment.seed, size=experiment.data.size)
+    where = tuple(str(folder.resolve()) for folder in folders)
+    named = experiment.replace(data__folders=where, data__domains=("horses", "zebras"))
+    return train(named, run, device=device, workers=0, tell=tell)
+
+
+def present(experiment: Experiment, run: Path, *, device: str = "auto") -> Shown:
+    """Translate held-back scenes with a run's translators, both ways, and write a contact sheet with the truth."""
+    seed, size = experiment.seed, experiment.data.size
+    to_zebras = measure(run, "horse", seed=seed, size=size, device=device)
+    to_horses = measure(run, "zebra", seed=seed, size=size, device=device)
+    sheet = run / "sheet.png"
     write_picture(sheet, contact_sheet(_columns("horse", to_zebras) | _columns("zebra", to_horses)))
-    return Shown(run, sheet, {"zebras": left_error(to_zebras), "horses": left_error(to_horses)})
+    return Shown(sheet, {"zebras": left_error(to_zebras), "horses": left_error(to_horses)})
 
 
 def measure(
