@@ -59,3 +59,9 @@ def shown(path: str | os.PathLike[str]) -> str:
     """Return a path as printable text, whatever bytes its name is made of."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Tell whether memory is used up, on whatever device: torch says so in words."""
+    words = ("can't allocate memory", "out of memory", "not enough memory")
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))

@@ -41,14 +41,19 @@ def write_atomic(path: Path, data: bytes) -> None:
 
     Missing parent folders are made. The mode of the file follows the umask.
     """
+    with atomic(path) as temporary, temporary.open("xb") as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a free name beside `path`; what was written there becomes `path` on a clean exit, else it is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not derived from the target's name, which may already be as long as a name can be.
     temporary = path.parent / f".styl-{os.getpid()}-{secrets.token_hex(4)}.tmp"
     try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
+        _sync(temporary, os.O_RDWR)
         os.replace(temporary, path)  # noqa: PTH105 - the tests assert the order of the os calls
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -57,14 +62,18 @@ def write_atomic(path: Path, data: bytes) -> None:
         _sync_folder(path.parent)
 
 
+def _sync(path: Path, mode: int) -> None:
+    descriptor = os.open(path, mode)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _sync_folder(folder: Path) -> None:
     """Make a rename in `folder` last through a power cut."""
     try:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync(folder, os.O_RDONLY)
     except OSError as error:
         if error.errno not in _CANNOT_SYNC:  # some network file systems know no sync of a folder
             raise

@@ -17,12 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from cyclegan.errors import StylError, shown
+from cyclegan.errors import StylError, out_of_memory, shown
 
 LOG = Path("styl.log")
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}
 UNREAD = 141
-MEMORY = ("can't allocate memory", "out of memory", "not enough memory")
 
 
 def guarded(app: Callable[..., Any]) -> NoReturn:
@@ -63,7 +62,7 @@ def explain(error: Exception) -> int:
         where = shown(error.filename) if error.filename else "output"
         code = 3 if error.errno in FULL else 2
         return complain(f"{where}: {error.strerror}", hint="check the path and the disk", code=code)
-    if isinstance(error, MemoryError) or any(words in str(error) for words in MEMORY):
+    if out_of_memory(error):
         return complain("not enough memory", hint="try a smaller --size or --batch, or close other programs", code=3)
     return _our_bug(error)
 

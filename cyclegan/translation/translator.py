@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-import torch.nn.functional as nnf
 from torch import Tensor, nn
 
 from cyclegan import catalog, codecs
@@ -19,6 +18,7 @@ from cyclegan.errors import CheckpointError, InputError, UsageError, did_you_mea
 from cyclegan.media.image import picture_of, read_picture, write_picture
 from cyclegan.media.pil import is_pil, to_pil
 from cyclegan.networks import NETWORKS
+from cyclegan.translation.anysize import AnySize
 
 Frame = TypeVar("Frame")
 PIXELS = 1 << 20  # at most so many at once, whatever the batch: memory follows pixels
@@ -27,7 +27,7 @@ LARGEST_OPTION = 4096  # no width, depth or count of ours comes near; a hostile 
 
 @dataclass(frozen=True)
 class _Parcel:
-    """One frame on its way: a batch (N, C, H, W) in [-1, 1], and how to make the result what the frame was."""
+    """One frame on its way: a batch (N, C, H, W), and how to make the result what the frame was."""
 
     tensor: Tensor
     unpack: Callable[[Tensor], Any]
@@ -39,22 +39,44 @@ class Translator:
     Tensors are (C, H, W) or (N, C, H, W), uint8 or floating point in [-1, 1]. Each frame comes back as what it was.
     """
 
-    def __init__(self, network: nn.Module, *, codec: Codec, source: str, target: str, device: str = "cpu") -> None:
-        self.network = network.to(device).eval().requires_grad_(False)
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        codec: Codec,
+        source: str,
+        target: str,
+        device: str = "cpu",
+        tile: int | None = None,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.codec, self.source, self.target, self.device = codec, source, target, device
+        self.paint = AnySize(network, codec=codec, device=device, tile=tile, tell=tell)
 
     @classmethod
-    def load(cls, name: str | Path, *, to: str | None = None, device: str = "auto") -> "Translator":
+    def load(
+        cls,
+        name: str | Path,
+        *,
+        to: str | None = None,
+        device: str = "auto",
+        tile: int | None = None,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> "Translator":
         """Load by catalogue name, weights file (ours or a .pth of other projects) or run folder.
 
-        `to` is the domain to translate to; None takes the file's first direction. Raises CheckpointError for weights
-        that are missing, damaged or unfit, UsageError for a domain the weights do not know.
+        `to` is the domain to translate to; None takes the file's first direction. `tile` is the side of the tiles in
+        pixels in which large pictures are translated, 0 forbids tiles, None leaves it to memory; `tell` gets a line
+        when memory runs out and the tile is halved. Raises CheckpointError for weights that are missing, damaged or
+        unfit, UsageError for a domain the weights do not know.
         """
         device = choose_device(device)
         found = catalog.load(name)
         source, target, network = _route(found, to)
         codec = codecs.build(found.about["codec"])
-        return cls(_build(found, network), codec=codec, source=source, target=target, device=device)
+        return cls(
+            _build(found, network), codec=codec, source=source, target=target, device=device, tile=tile, tell=tell
+        )
 
     def __call__(self, frame: Frame) -> Frame:
         """Translate one frame (or one batch, as a tensor)."""
@@ -64,7 +86,7 @@ class Translator:
         """Translate frames lazily and in order, up to `batch` neighbours of one size at a time."""
         parcels = map(self._pack, frames)
         for group in _alike(parcels, batch):
-            together = self._translate(torch.cat([p.tensor for p in group]))
+            together = self.paint(torch.cat([p.tensor for p in group]))
             for parcel, result in zip(group, torch.split(together, [len(p.tensor) for p in group]), strict=True):
                 yield parcel.unpack(result)
 
@@ -100,37 +122,19 @@ class Translator:
         if not (tensor.dtype == torch.uint8 or tensor.is_floating_point()):
             raise InputError(f"{tensor.dtype}: not a picture", hint="uint8, or floating point in [-1, 1]")
 
-        def unpack(result: Tensor) -> Tensor:
-            decoded = self.codec.decode(result) if frame.dtype == torch.uint8 else result.to(frame.dtype)
-            return (decoded[0] if single else decoded).to(frame.device)
-
-        return _Parcel(self.codec.encode(tensor) if tensor.dtype == torch.uint8 else tensor.float(), unpack)
-
-    @torch.inference_mode()
-    def _translate(self, tensor: Tensor) -> Tensor:
-        """Translate (N, C, H, W), extended to a size the network takes and cut back."""
-        height, width = tensor.shape[-2:]
-        extended = _extend(tensor.to(self.device), multiple=self.network.multiple, smallest=self.network.smallest)
-        result: Tensor = self.network(extended)
-        return result[..., :height, :width].clone()
-
-
-def _extend(tensor: Tensor, *, multiple: Any, smallest: Any) -> Tensor:
-    """Mirror the right and lower edges on until both sides are multiples; repeat them where there is too little."""
-    height, width = tensor.shape[-2:]
-    down, right = (max(-(-side // multiple) * multiple, smallest) - side for side in (height, width))
-    if not (down or right):
-        return tensor
-    mode = "reflect" if down < height and right < width else "replicate"
-    return nnf.pad(tensor, (0, right, 0, down), mode=mode)
+        return _Parcel(tensor, lambda result: result[0] if single else result)
 
 
 def _alike(parcels: Iterator[_Parcel], batch: int) -> Iterator[list[_Parcel]]:
-    """Group neighbours of one shape, up to `batch` of them and not more pixels than memory likes."""
-    for (_, height, width), run in itertools.groupby(parcels, key=lambda p: p.tensor.shape[1:]):
+    """Group neighbours of one kind, up to `batch` of them and not more pixels than memory likes."""
+    for (_, (_, height, width), _), run in itertools.groupby(parcels, key=_kind):
         count = max(1, min(batch, PIXELS // (height * width)))
         while group := list(itertools.islice(run, count)):
             yield group
+
+
+def _kind(parcel: _Parcel) -> tuple[torch.dtype, torch.Size, torch.device]:
+    return parcel.tensor.dtype, parcel.tensor.shape[1:], parcel.tensor.device
 
 
 def _route(found: Checkpoint, to: str | None) -> tuple[str, str, str]:
