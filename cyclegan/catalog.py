@@ -72,6 +72,7 @@ def adopt(path: Path, *, domains: tuple[str, str] = ("source", "target")) -> Che
         "networks": {"G": {"name": foreign.network, **foreign.options}},
         "codec": {"name": "pictures", "channels": foreign.options.get("channels_in", 3)},
         "images": None,
+        "trained_at": 256,  # as all that these projects published
     }
     return Checkpoint(about, {f"G.{name}": tensor for name, tensor in foreign.state.items()})
 

@@ -8,14 +8,16 @@ import secrets
 import socket
 import sys
 import unicodedata
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 
 from cyclegan.errors import InputError, StylError, UsageError, shown
 
 _TEMPORARY = re.compile(r"\.styl-(\d{1,9})-[0-9a-f]{8}\.tmp")
+_AS_THEY_ARE: Mapping[str, str] = MappingProxyType({})
 _CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EACCES}
 
 
@@ -153,19 +155,22 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
-def plan_outputs(sources: Sequence[Source], output: Path, *, writable: Collection[str]) -> list[Job]:
+def plan_outputs(
+    sources: Sequence[Source], output: Path, *, writable: Collection[str], renamed: Mapping[str, str] = _AS_THEY_ARE
+) -> list[Job]:
     """Decide the target of every source before work begins; raise InputError or UsageError, and never touch an input.
 
     `output` is a folder in which the tree of each given folder is mirrored, or a file when there is one input file.
-    `writable` holds the suffixes that can be written (".png"): others become ".png". Distinct sources get distinct
-    targets, also where A.png and a.png are one; only colliding ones are renamed. Sources that lie in `output`, itself
-    inside the folder they were found in, are earlier translations and left out.
+    `renamed` says which suffix another becomes; `writable` holds those that can be written (".png"), and what is
+    neither becomes ".png". Distinct sources get distinct targets, also where A.png and a.png are one; only colliding
+    ones are renamed. Sources that lie in `output`, itself inside the folder they were found in, are earlier
+    translations and left out.
     """
     fresh = [source for source in sources if not _earlier_output(source, output)]
     if _names_a_file(fresh, output, writable):
         jobs = [Job(fresh[0].path, output)]
     else:
-        wanted = [_keeping_suffix(source.relative, writable) for source in fresh]
+        wanted = [_with_suffix(source.relative, writable, renamed) for source in fresh]
         jobs = [Job(s.path, output / name) for s, name in zip(fresh, _distinct(fresh, wanted), strict=True)]
     _refuse_overwriting(jobs)
     return jobs
@@ -190,8 +195,11 @@ def _names_a_file(sources: Sequence[Source], output: Path, writable: Collection[
     raise UsageError(f"{shown(output)}: one file cannot hold a folder or several pictures", hint="name a folder")
 
 
-def _keeping_suffix(relative: Path, writable: Collection[str]) -> Path:
-    return relative if relative.suffix.lower() in writable else relative.with_suffix(".png")
+def _with_suffix(relative: Path, writable: Collection[str], renamed: Mapping[str, str]) -> Path:
+    suffix = relative.suffix.lower()
+    if suffix in renamed:
+        return relative if suffix == renamed[suffix] else relative.with_suffix(renamed[suffix])
+    return relative if suffix in writable else relative.with_suffix(".png")
 
 
 def _distinct(sources: Sequence[Source], wanted: Sequence[Path]) -> list[Path]:

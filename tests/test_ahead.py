@@ -43,21 +43,25 @@ def test_no_more_than_the_depth_is_made_before_it_is_asked_for() -> None:
 
 
 def test_an_error_is_raised_in_its_place() -> None:
-    log, found = list[str](), list[int]()
+    log = list[str]()
+    items = ahead(counting(log, fail_at=3), depth=10)
+    assert [next(items), next(items), next(items)] == [0, 1, 2]
     with pytest.raises(ValueError, match="three"):
-        for item in ahead(counting(log, fail_at=3), depth=10):
-            found.append(item)
-    assert found == [0, 1, 2]
+        next(items)
     assert log[-1] == "closed"
     assert not threads()
 
 
 def test_an_error_behind_them_stops_all_stages() -> None:
     log = list[str]()
-    with pytest.raises(KeyboardInterrupt):
+
+    def interrupted() -> None:
         for item in ahead((item for item in ahead(counting(log), depth=1)), depth=1):
             if item == 5:
                 raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     deadline = time.monotonic() + 5
     while threads() and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -347,7 +347,7 @@ def test_nothing_typed_is_answered_with_help(styl: Run) -> None:
 def test_what_works_says_so_on_standard_output(styl: Run) -> None:
     code, out, err = styl("translate", "photo.png", "-m", "model.safetensors", "-o", "out.png")
     assert (code, out) == (0, "1 translated to zebra: out.png\n")
-    assert "horse to zebra, 1 pictures, on" in err
+    assert "horse to zebra, 1 file, on" in err
     with Image.open("out.png") as image:
         assert image.size == (24, 20)
 

@@ -47,7 +47,7 @@ def test_colour_comes_from_the_translation_and_detail_from_the_original() -> Non
 
 
 def test_grain_of_colour_does_not_shine_through() -> None:
-    """Detail that is only in the colour of the original is the old domain's: the luminance of it is all that is kept."""
+    """What is only in the colour of the original is the old domain's: its luminance is all that is kept."""
     original = torch.full((1, 3, 64, 64), 100, dtype=torch.uint8)
     original[:, 0, ::2], original[:, 1, ::2] = 157, 71  # luminance 100.0 everywhere: 0.299·57 - 0.587·29 = 0.02
     small = torch.full((1, 3, 16, 16), 60, dtype=torch.uint8)

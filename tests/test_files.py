@@ -216,7 +216,7 @@ RELATIVE = st.tuples(st.sampled_from(["", "b/", "B/"]), NAMES, SUFFIXES).map(lam
 @given(st.lists(RELATIVE, max_size=12))
 def test_every_source_has_a_target_of_its_own(relatives: list[Path]) -> None:
     sources = [Source(Path(f"/nowhere/{i}"), relative, Path("/nowhere")) for i, relative in enumerate(relatives)]
-    wanted = [files._keeping_suffix(relative, WRITABLE) for relative in relatives]
+    wanted = [files._with_suffix(relative, WRITABLE, {}) for relative in relatives]
     targets = files._distinct(sources, wanted)
     keys = [files._key(target) for target in targets]
     assert len(set(keys)) == len(keys)

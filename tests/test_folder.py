@@ -22,8 +22,8 @@ def listed(folder: Path) -> list[str]:
 
 
 def test_pictures_are_known_by_suffix_and_hidden_ones_skipped(tmp_path: Path) -> None:
-    good = ["a.jpg", "b.JPEG", "c.Png", "d.webp", "e.bmp", "f.tif", "g.TIFF", "sub/deep/h.jpg"]
-    make(tmp_path, *good, ".DS_Store", "Thumbs.db", "._x.jpg", ".hidden/x.jpg", ".x.png", "x.gif", "jpg", "x.jpg.txt")
+    good = ["a.jpg", "b.JPEG", "c.Png", "d.webp", "e.bmp", "f.tif", "g.TIFF", "h.gif", "sub/deep/h.jpg"]
+    make(tmp_path, *good, ".DS_Store", "Thumbs.db", "._x.jpg", ".hidden/x.jpg", ".x.png", "x.psd", "jpg", "x.jpg.txt")
     (tmp_path / "folder.jpg").mkdir()
     assert listed(tmp_path) == good
 

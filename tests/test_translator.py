@@ -1,6 +1,5 @@
 """Weights in use: any kind of frame, any size, in scripts and over folders."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,7 @@ from cyclegan import Translator
 from cyclegan.checkpoint import Checkpoint
 from cyclegan.codecs import Pictures
 from cyclegan.errors import CheckpointError, InputError, UsageError
-from cyclegan.files import Job
-from cyclegan.media.image import read_picture
 from cyclegan.networks import ResNet, UNet, initialise
-from cyclegan.translation.batch import translate_files
 
 SIZES = [(1, 1), (3, 2), (8, 8), (17, 31), (1, 40), (64, 48), (65, 66)]
 
@@ -161,23 +157,55 @@ def test_weights_that_do_not_fit_their_network_are_refused(tmp_path: Path, optio
         Translator.load(path, to="zebras", device="cpu")
 
 
-def test_folders_survive_damaged_files_and_keep_alpha(tmp_path: Path) -> None:
-    pixels = noise(10, 8) // 2
-    Image.fromarray(pixels).save(tmp_path / "a.png")
-    Image.fromarray(np.dstack([pixels, pixels[..., 0]])).save(tmp_path / "b.png")
-    (tmp_path / "c.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])
-    Image.fromarray(noise(5, 5)).save(tmp_path / "d.jpg")
-    jobs = [Job(tmp_path / n, tmp_path / "out" / n) for n in ("a.png", "b.png", "c.png", "d.jpg")]
-    before = {j.source: j.source.read_bytes() for j in jobs}
-    said: list[str] = []
-    summary = translate_files(shifting(10), jobs, batch=2, tell=said.append)
-    assert [p.name for p in summary.done] == ["a.png", "b.png", "d.jpg"]
-    ((failed, reason),) = summary.failed
-    assert failed.name == "c.png"
-    assert "c.png" in reason
-    assert any("c.png" in line for line in said)
-    assert np.array_equal(read_picture(tmp_path / "out/a.png").pixels, pixels + 10)
-    assert np.array_equal(read_picture(tmp_path / "out/b.png").alpha, pixels[..., 0])
-    assert read_picture(tmp_path / "out/d.jpg").pixels.shape == (5, 5, 3)
-    assert all(path.read_bytes() == data for path, data in before.items())
-    assert json.loads(json.dumps(summary.encode()))["failed"][0]["path"].endswith("c.png")
+def sized(trained_at: int | None, **options: Any) -> tuple[Translator, list[int], list[str]]:
+    """Return a translator that remembers the short sides its network saw, and what it told."""
+    seen, told = list[int](), list[str]()
+
+    class Watching(Shift):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append(min(x.shape[-2:]))  # memory is measured at 64
+            return super().forward(x)
+
+    known = {"codec": Pictures(), "source": "a", "target": "b", "trained_at": trained_at, "tell": told.append}
+    return Translator(Watching(10), **known, **options), seen, told
+
+
+def test_far_larger_pictures_are_translated_at_a_size_the_network_knows() -> None:
+    translator, seen, told = sized(16)
+    soft = np.full((100, 150, 3), 90, np.uint8)
+    assert np.array_equal(translator(soft), soft + 10)
+    assert np.array_equal(translator(soft[:64]), soft[:64] + 10)
+    assert [seen[-2], seen[-1]] == [32, 64], "twice sixteen; and 64 is not more than four times sixteen"
+    assert len(told) == 1
+    assert "--scale-to 0" in told[0]
+    floating = torch.zeros(3, 100, 80)
+    assert torch.allclose(translator(floating), floating + 10 / 127.5, atol=1 / 127.5)
+
+
+@pytest.mark.parametrize(
+    ("trained_at", "options", "side"),
+    [
+        (16, {"scale_to": 0}, 100),
+        (16, {"scale_to": 48}, 48),
+        (None, {}, 100),
+        (16, {"tile": 0}, 100),
+        (None, {"scale_to": 200}, 100),
+    ],
+)
+def test_who_names_a_size_gets_it(trained_at: int | None, options: dict[str, int], side: int) -> None:
+    translator, seen, told = sized(trained_at, **options)
+    assert translator(noise(100, 150)).shape == (100, 150, 3)
+    assert (seen[-1], told) == (side, [])
+
+
+def test_the_training_size_comes_with_the_weights(tmp_path: Path) -> None:
+    assert Translator.load(saved(tmp_path / "a.safetensors"), device="cpu").trained_at is None
+    for experiment, size in (
+        ("[data]\nsize = 96\n", 96),
+        ("[data]\n", None),
+        ("not TOML", None),
+        ('[data]\nsize = "x"', None),
+    ):
+        path = saved(tmp_path / "b.safetensors", experiment=experiment)
+        assert Translator.load(path, device="cpu").trained_at == size
+    assert Translator.load(saved(tmp_path / "c.safetensors", trained_at=256), device="cpu").trained_at == 256

@@ -7,17 +7,19 @@ from types import TracebackType
 from typing import Any
 
 from cyclegan.cli.edge import say
+from cyclegan.translation.progress import Progress
 
 PLAIN_SECONDS = 5.0  # between lines where there is no terminal
 
 
-class Display:
+class Display(Progress):
     """Shows how far things are: of a training share done, images/s, time left and losses; of a folder the count."""
 
     def __init__(self) -> None:
         self.live: Any = None
         self.task: Any = None
         self.start: tuple[float, float] | None = None  # (time, progress) of the first line, for the time left
+        self.frames = 0  # written of the film that was shown last
         self.printed = time.monotonic()  # when the last plain line was; what is quick needs none
 
     def __enter__(self) -> "Display":
@@ -56,6 +58,20 @@ class Display:
     def count(self, done: int, total: int) -> None:
         """Show that `done` of `total` pictures are dealt with."""
         self._update(done / total, f"{done:,} of {total:,}")
+
+    def film(self, frames: int, *, of: int | None, seconds: float | None) -> None:
+        """Show how many frames of a film are written, how fast, and how that compares to watching it."""
+        now = time.monotonic()
+        if self.start is None or frames < self.frames:  # another film
+            self.start = (now, frames)
+        self.frames = frames
+        speed = (frames - self.start[1]) / max(now - self.start[0], 1e-9)
+        parts = [f"{frames:,}{f' of {of:,}' if of else ''} frames", f"{speed:.1f}/s"]
+        if of and seconds:
+            parts.append(f"{speed * seconds / of:.2g} × real time")
+        if of and speed:
+            parts.append(f"{_clock(max(of - frames, 0) / speed)} left")
+        self._update(min(frames / of, 1) if of else 0, ", ".join(parts))
 
     def _update(self, progress: float, text: str) -> None:
         now = time.monotonic()

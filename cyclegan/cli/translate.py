@@ -1,27 +1,57 @@
-"""styl translate: pictures and folders through a trained network."""
+"""styl translate: pictures, films and folders through a trained network."""
 
 import json
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
 from cyclegan.cli.display import Display
-from cyclegan.cli.edge import result, say
-from cyclegan.errors import shown
-from cyclegan.files import plan_outputs, write_atomic
+from cyclegan.cli.edge import result
+from cyclegan.errors import UsageError, shown
+from cyclegan.files import Job, plan_outputs, write_atomic
 from cyclegan.media.folder import collect
-from cyclegan.media.image import PICTURE_SUFFIXES
+from cyclegan.media.kinds import FILM_SUFFIXES, SUFFIXES, renamed
+from cyclegan.translation.settings import Settings
 
-Inputs = Annotated[list[Path], Argument(help="Pictures, and folders of pictures.")]
+Inputs = Annotated[list[Path], Argument(help="Pictures, films, and folders of them.")]
 Model = Annotated[
     str | None, Option("-m", "--model", help="A name, a weights file or a run folder.  [default: the newest run]")
 ]
 To = Annotated[str | None, Option(help="The domain to translate to.  [default: the weights' second domain]")]
-Output = Annotated[Path, Option("-o", "--output", help="A folder; or a file, where there is one picture.")]
+Output = Annotated[Path, Option("-o", "--output", help="A folder; or a file, where there is one input file.")]
 Batch = Annotated[int, Option(min=1, help="Pictures of one size translated together.")]
 Device = Annotated[str, Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Format = Annotated[str | None, Option("--format", help="Of the outputs: png, jpg, mp4, …  [default: as the inputs]")]
 Quality = Annotated[int, Option(min=1, max=100, help="Of JPEG and WebP.")]
+Codec = Annotated[str, Option(help="Of films: h264, h265, vp9, av1, prores, ffv1, h264_nvenc, …")]
+Crf = Annotated[
+    int | None, Option(min=0, max=63, help="Quality of films, lower is better.  [default: the codec's own]")
+]
+NoSteady = Annotated[bool, Option("--no-steady", help="Leave films as they flicker, frame by frame.")]
+Frames = Annotated[bool, Option("--frames", help="A folder is one film: its pictures are numbered frames.")]
+Fps = Annotated[str, Option(help="Frames a second of --frames: 24, 23.976 or 30000/1001.")]
+ScaleTo = Annotated[
+    int | None,
+    Option(
+        min=0,
+        help="Translate with so many pixels on the short side, then restore size and detail; 0: never.  "
+        "[default: twice the training's size, where pictures are more than four times as large]",
+    ),
+]
+Tile = Annotated[
+    int | None,
+    Option(
+        min=0,
+        help="Translate at full size, large pictures in tiles of so many pixels a side; 0: in one piece.  "
+        "[default: as memory asks]",
+    ),
+]
+Metadata = Annotated[bool, Option("--keep-metadata", help="Keep place, author and the like; they are dropped else.")]
+Again = Annotated[bool, Option("--again", help="Translate what an earlier run has finished, too.")]
+Strict = Annotated[bool, Option("--strict", help="Refuse a damaged film instead of translating what can be read.")]
 Json = Annotated[bool, Option("--json", help="Print a summary for programs.")]
 
 
@@ -32,25 +62,85 @@ def translate(
     output: Output = Path("translated"),
     batch: Batch = 8,
     device: Device = "auto",
+    format_: Format = None,
     quality: Quality = 95,
+    codec: Codec = "auto",
+    crf: Crf = None,
+    no_steady: NoSteady = False,
+    frames: Frames = False,
+    fps: Fps = "24",
+    scale_to: ScaleTo = None,
+    tile: Tile = None,
+    keep_metadata: Metadata = False,
+    again: Again = False,
+    strict: Strict = False,
     as_json: Json = False,
 ) -> int:
-    """Translate pictures: the same size out, folders mirrored, inputs never touched."""
-    jobs = plan_outputs(collect(inputs), output, writable=PICTURE_SUFFIXES)
+    """Translate pictures and films: the same size out, sound kept, folders mirrored, inputs never touched."""
+    jobs = _frame_jobs(inputs, output, format_) if frames else _jobs(inputs, output, format_)
+    settings = Settings(batch, quality, not no_steady, codec, crf, _rate(fps), keep_metadata, strict)
 
-    from cyclegan.catalog import newest_run
-    from cyclegan.translation.batch import translate_files
+    from cyclegan.catalog import find, newest_run
+    from cyclegan.translation.batch import open_manifest, translate_files
     from cyclegan.translation.translator import Translator
 
     name = model or str(newest_run())
-    translator = Translator.load(name, to=to, device=device)
-    say(f"{shown(name)}: {translator.source} to {translator.target}, {len(jobs)} pictures, on {translator.device}")
     with Display() as display:
-        done = translate_files(translator, jobs, batch=batch, quality=quality, tell=display.note, count=display.count)
-    summary = {"model": name, "from": translator.source, "to": translator.target} | done.encode()
-    if done.failed and output.is_dir():
+        translator = Translator.load(name, to=to, device=device, tile=tile, scale_to=scale_to, tell=display.note)
+        way = f"{translator.source} to {translator.target}"
+        display.note(f"{shown(name)}: {way}, {_many(jobs)}, on {translator.device}")
+        folder = None if frames or (output.suffix.lower() in SUFFIXES and not output.is_dir()) else output
+        with open_manifest(folder, find(name), translator, settings) as manifest:
+            start = partial(translate_files, translator, jobs, settings=settings, progress=display)
+            done = start(manifest=manifest, again=again)
+    return _report(done, {"model": name, "from": translator.source, "to": translator.target}, jobs, output, as_json)
+
+
+def _jobs(inputs: list[Path], output: Path, wanted: str | None) -> list[Job]:
+    sources = collect(inputs, suffixes=SUFFIXES)
+    return plan_outputs(sources, output, writable=SUFFIXES, renamed=renamed(wanted))
+
+
+def _frame_jobs(inputs: list[Path], output: Path, wanted: str | None) -> list[Job]:
+    """Pair each folder of numbered frames with a folder, or with a film where one is asked for."""
+    suffix = f".{wanted.lower().removeprefix('.')}" if wanted else ""
+    if suffix and suffix not in FILM_SUFFIXES:
+        raise UsageError(f"--format {wanted}: frames keep the format they have", hint="name a film, such as mp4")
+    folders = [path for path in inputs if path.is_dir()]
+    if len(folders) < len(inputs):
+        strange = next(path for path in inputs if not path.is_dir())
+        raise UsageError(f"{shown(strange)}: --frames takes folders of numbered frames", hint="name a folder")
+    if output.suffix.lower() in FILM_SUFFIXES and not output.is_dir():
+        if len(folders) > 1:
+            raise UsageError(f"{shown(output)}: one film cannot hold several folders", hint="name a folder")
+        return [Job(folders[0], output)]
+    if len(folders) == 1 and not suffix:
+        return [Job(folders[0], output)]
+    return [Job(folder, output / f"{folder.resolve().name}{suffix}") for folder in folders]
+
+
+def _rate(fps: str) -> Fraction:
+    try:
+        rate = Fraction(fps)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= 1000:
+        raise UsageError(f"--fps {fps}: not a number of frames a second", hint="24, 23.976 or 30000/1001")
+    return rate
+
+
+def _many(jobs: list[Job]) -> str:
+    return "1 file" if len(jobs) == 1 else f"{len(jobs):,} files"
+
+
+def _report(done: Any, about: dict[str, Any], jobs: list[Job], output: Path, as_json: bool) -> int:
+    summary = about | done.encode()
+    if not done.whole and output.is_dir():
         write_atomic(output / "summary.json", json.dumps(summary, indent=2).encode())
+    parts = [f"{len(done.done)} translated to {about['to']}"]
+    parts += [f"{len(done.finished)} finished before"] if done.finished else []
+    parts += [f"{len(done.partial)} cut short"] if done.partial else []
+    parts += [f"{len(done.failed)} failed"] if done.failed else []
     where = shown(jobs[0].target if len(jobs) == 1 else output)
-    failed = f", {len(done.failed)} failed" if done.failed else ""
-    result(f"{len(done.done)} translated to {translator.target}{failed}: {where}", summary=summary, as_json=as_json)
-    return 1 if done.failed else 0
+    result(f"{', '.join(parts)}: {where}", summary=summary, as_json=as_json)
+    return 0 if done.whole else 1

@@ -2,7 +2,8 @@
 
 import difflib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from cyclegan.errors import InputError, shown
@@ -10,10 +11,11 @@ from cyclegan.files import Source
 from cyclegan.media.image import PICTURE_SUFFIXES
 
 
-def pictures(folder: Path) -> list[Path]:
+def pictures(folder: Path, *, suffixes: Collection[str] = PICTURE_SUFFIXES) -> list[Path]:
     """List the pictures below `folder`, sorted by relative path as bytes; raise InputError where it cannot be read.
 
-    Hidden files and folders are skipped, linked folders entered once. The list may be empty: see no_pictures.
+    What is a picture is told by its suffix. Hidden files and folders are skipped, linked folders entered once. The list
+    may be empty: see no_pictures.
     """
     if not folder.is_dir():
         raise (
@@ -22,7 +24,7 @@ def pictures(folder: Path) -> list[Path]:
             else InputError(f"{shown(folder)}: not a folder", hint="name the folder that holds the pictures")
         )
     try:
-        found = [path for path in _walk(folder) if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file()]
+        found = [path for path in _walk(folder) if path.suffix.lower() in suffixes and path.is_file()]
     except OSError as error:
         where = shown(error.filename or folder)
         raise InputError(f"{where}: {error.strerror}", hint="check that the folder may be read") from error
@@ -48,9 +50,9 @@ def _walk(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def no_pictures(folder: Path) -> InputError:
+def no_pictures(folder: Path, *, suffixes: Collection[str] = PICTURE_SUFFIXES) -> InputError:
     """Return the complaint about a folder without a picture."""
-    return InputError(f"{shown(folder)}: no pictures in it", hint=f"known: {' '.join(sorted(PICTURE_SUFFIXES))}")
+    return InputError(f"{shown(folder)}: no pictures in it", hint=f"known: {' '.join(sorted(suffixes))}")
 
 
 def not_there(path: Path) -> InputError:
@@ -58,23 +60,25 @@ def not_there(path: Path) -> InputError:
     names = [p.name for p in path.parent.iterdir()] if os.access(path.parent, os.R_OK) and path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.6)
     hint = f"did you mean {shown(path.with_name(near[0]))}?" if near else "check the path"
+    if re.match(r"[a-z][a-z0-9+.-]+:/", path.as_posix()):
+        hint = "network addresses are not opened: fetch it first"
     return InputError(f"{shown(path)}: no such file or folder", hint=hint)
 
 
-def collect(paths: Sequence[Path]) -> list[Source]:
+def collect(paths: Sequence[Path], *, suffixes: Collection[str] = PICTURE_SUFFIXES) -> list[Source]:
     """List the sources a command line names, each once; raise InputError for what is missing or holds no picture.
 
-    A file that is named is taken whatever it is called; of a folder, its pictures.
+    A file that is named is taken whatever it is called; of a folder, what has one of the suffixes.
     """
-    sources = (source for path in paths for source in _sources(path))
+    sources = (source for path in paths for source in _sources(path, suffixes))
     return _each_once(sources)
 
 
-def _sources(path: Path) -> list[Source]:
+def _sources(path: Path, suffixes: Collection[str]) -> list[Source]:
     if path.is_dir():
-        found = pictures(path)
+        found = pictures(path, suffixes=suffixes)
         if not found:
-            raise no_pictures(path)
+            raise no_pictures(path, suffixes=suffixes)
         return [Source(picture, picture.relative_to(path), path) for picture in found]
     if path.is_file():
         return [Source(path, Path(path.name))]

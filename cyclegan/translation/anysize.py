@@ -72,7 +72,9 @@ class AnySize:
 
     @cached_property
     def _bytes_per_pixel(self) -> float:
-        return bytes_per_pixel(self.network, channels=self.codec.channels, side=self._extended(PROBE), device=self.device)
+        return bytes_per_pixel(
+            self.network, channels=self.codec.channels, side=self._extended(PROBE), device=self.device
+        )
 
     @cached_property
     def _tiled(self) -> Tiled:
@@ -126,7 +128,7 @@ class AnySize:
 
 
 def _mirrored(start: int, end: int, side: int) -> Tensor:
-    """Return the positions start to end of a side that is mirrored on at its far edge; repeated where it is too short."""
+    """Return positions of a side that is mirrored on at its far edge; where it is too short, its last is repeated."""
     positions = torch.arange(start, end)
     mirrored = 2 * (side - 1) - positions
     beyond = mirrored if end <= 2 * side - 1 else torch.full_like(positions, side - 1)

@@ -1,78 +1,209 @@
-"""Many files through one translator: damaged ones are named and never stop the rest."""
+"""Many files through one translator: damaged ones are named and never stop the rest, finished ones are left alone."""
 
+import contextlib
+import dataclasses
+import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cyclegan.errors import InputError
-from cyclegan.files import Job
-from cyclegan.media.image import Picture, read_picture, write_picture
-from cyclegan.translation.translator import Translator
+from cyclegan.errors import InputError, StylError, UsageError, shown
+from cyclegan.files import Job, sweep_stale
+from cyclegan.media.animation import Animation
+from cyclegan.media.image import Picture, open_picture
+from cyclegan.media.kinds import is_film
+from cyclegan.translation.ahead import ahead
+from cyclegan.translation.film import beside
+from cyclegan.translation.manifest import Manifest
+from cyclegan.translation.onefile import Outcome, save, translate_file
+from cyclegan.translation.progress import Progress
+from cyclegan.translation.settings import Settings
+from cyclegan.translation.translator import PIXELS, Translator
 
 AHEAD = 4  # pictures read while the network works
 
 
 @dataclass
 class Summary:
-    """What became of every file: targets written, and (source, reason) of what failed."""
+    """What became of every file: targets written, sources (and reasons) of what failed or was cut short."""
 
     done: list[Path] = field(default_factory=list)
+    finished: list[Path] = field(default_factory=list)  # by an earlier run, or by another process
+    partial: list[tuple[Path, str]] = field(default_factory=list)  # done as far as they could be read
     failed: list[tuple[Path, str]] = field(default_factory=list)
     seconds: float = 0.0
 
+    @property
+    def whole(self) -> bool:
+        """Tell whether everything was translated from its first to its last pixel."""
+        return not (self.failed or self.partial)
+
     def encode(self) -> dict[str, Any]:
         """Return the summary as plain values."""
-        failed = [{"path": str(path), "reason": reason} for path, reason in self.failed]
-        return {"done": [str(p) for p in self.done], "failed": failed, "seconds": round(self.seconds, 3)}
+        done = {"done": [str(p) for p in self.done], "finished": [str(p) for p in self.finished]}
+        return done | {
+            "partial": [{"path": str(path), "reason": reason} for path, reason in self.partial],
+            "failed": [{"path": str(path), "reason": reason} for path, reason in self.failed],
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@contextlib.contextmanager
+def open_manifest(
+    folder: Path | None, weights: Path, translator: Translator, settings: Settings
+) -> Iterator[Manifest | None]:
+    """Open the list of what is finished in an output folder, for these weights and settings; None without a folder."""
+    if folder is None:
+        yield None
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with weights.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    chosen = dataclasses.replace(settings, batch=1, strict=False)  # these change nothing that is written
+    digest.update(repr((translator.target, translator.scale_to, chosen)).encode())
+    with Manifest(folder, work=digest.hexdigest()) as manifest:
+        yield manifest
 
 
 def translate_files(
     translator: Translator,
     jobs: Sequence[Job],
     *,
-    batch: int = 8,
-    quality: int = 95,
-    tell: Callable[[str], None] = lambda _: None,
-    count: Callable[[int, int], None] = lambda done, total: None,
+    settings: Settings = Settings(),  # noqa: B008 - frozen
+    manifest: Manifest | None = None,
+    again: bool = False,
+    progress: Progress = Progress(),  # noqa: B008 - without state
 ) -> Summary:
-    """Translate every job's source into its target, reading ahead; damaged files are listed in the summary.
+    """Translate every job's source into its target; what is damaged is listed in the summary, and the rest goes on.
 
-    `tell` gets a line for whatever is notable, `count` how many of how many are dealt with. Raises OSError when a
-    target cannot be written.
+    With a manifest what is finished is left alone (unless `again`), and what another process works on is waited for at
+    the end. Raises OSError when a target cannot be written.
     """
-    summary, start = Summary(), time.monotonic()
-    reading: list[tuple[Job, Picture]] = []  # given to the network, not back yet
-
-    def pixels() -> Iterator[Any]:
-        for job, picture in _read_ahead(jobs, summary, tell):
-            reading.append((job, picture))
-            yield picture.pixels
-
-    for translated in translator.stream(pixels(), batch=batch):
-        job, picture = reading.pop(0)
-        write_picture(job.target, translated, alpha=picture.alpha, quality=quality)
-        summary.done.append(job.target)
-        count(len(summary.done) + len(summary.failed), len(jobs))
-        for note in picture.notes:
-            tell(f"note: {job.source}: {note}")
-    summary.seconds = time.monotonic() - start
-    return summary
+    start = time.monotonic()
+    for folder in {job.target.parent for job in jobs}:
+        sweep_stale(folder)
+    work = _Work(translator, settings, progress, manifest, total=len(jobs))
+    films = {job for job in jobs if is_film(job.source) or job.source.is_dir()}
+    moving = work.stills(job for job in jobs if job not in films and work.claim(job, again=again))
+    for job in [*moving, *filter(films.__contains__, jobs)]:
+        if work.claim(job, again=again):
+            work.alone(job)
+    for job in work.elsewhere:
+        if work.wait(job):
+            work.alone(job)
+    work.summary.seconds = time.monotonic() - start
+    return work.summary
 
 
-def _read_ahead(jobs: Sequence[Job], summary: Summary, tell: Callable[[str], None]) -> Iterator[tuple[Job, Picture]]:
-    """Yield jobs with their pictures, in order, a few of them read while others are translated."""
-    with ThreadPoolExecutor(1) as pool:
-        waiting = [(job, pool.submit(read_picture, job.source)) for job in jobs[:AHEAD]]
-        for position in range(len(jobs)):
-            job, future = waiting.pop(0)
-            if position + AHEAD < len(jobs):
-                later = jobs[position + AHEAD]
-                waiting.append((later, pool.submit(read_picture, later.source)))
-            try:
-                yield job, future.result()
-            except InputError as error:
-                summary.failed.append((job.source, error.what))
-                tell(f"failed: {error.what}")
+class _Work:
+    """What is known while files are translated."""
+
+    def __init__(
+        self, translator: Translator, settings: Settings, progress: Progress, manifest: Manifest | None, *, total: int
+    ) -> None:
+        self.translator, self.settings, self.progress, self.manifest = translator, settings, progress, manifest
+        self.summary, self.total = Summary(), total
+        self.elsewhere = list[Job]()  # other processes work on these
+
+    def claim(self, job: Job, *, again: bool) -> bool:
+        """Tell whether a job is to be done here and now."""
+        if self.manifest and not self.manifest.claim(job):
+            self.elsewhere.append(job)
+            return False
+        return again or self._unfinished(job)
+
+    def wait(self, job: Job) -> bool:
+        """Wait until no other process works on a job, and tell whether it is still to be done."""
+        assert self.manifest
+        self.manifest.wait(job)
+        return self._unfinished(job)
+
+    def _unfinished(self, job: Job) -> bool:
+        if self.manifest and self.manifest.finished(job):
+            self._release(job)
+            self.summary.finished.append(job.target)
+            self._count()
+            return False
+        return True
+
+    def stills(self, jobs: Iterable[Job]) -> list[Job]:
+        """Translate pictures, those of one size together; return the jobs that turn out to have several frames."""
+        moving = list[Job]()
+        read = ahead((self._read(job) for job in jobs), depth=AHEAD)
+        small = self._set_apart(read, moving)
+        stream = partial(self.translator.stream, batch=self.settings.batch)
+        translated = ahead(beside(stream, small, key=lambda pair: pair[1].pixels), depth=AHEAD)
+        for (job, picture), pixels in translated:
+            self._guard(job, partial(save, picture, pixels, job.target, settings=self.settings))
+        return moving
+
+    def _read(self, job: Job) -> tuple[Job, Picture | Animation | InputError]:
+        try:
+            found = open_picture(job.source)
+        except InputError as error:
+            return job, error
+        if not isinstance(found, Picture):
+            found.close()  # opened again when its turn comes
+        return job, found
+
+    def _set_apart(
+        self, read: Iterable[tuple[Job, Picture | Animation | InputError]], moving: list[Job]
+    ) -> Iterator[tuple[Job, Picture]]:
+        """Yield the pictures that are small enough to be translated together; large ones are done on the way."""
+        for job, found in read:
+            if isinstance(found, InputError):
+                self._fail(job, found)
+            elif not isinstance(found, Picture):
+                moving.append(job)
+                self._release(job)
+            elif found.pixels.shape[0] * found.pixels.shape[1] > PIXELS:
+                self._guard(job, partial(self._large, job, found))
+            else:
+                yield job, found
+
+    def _large(self, job: Job, picture: Picture) -> Outcome:
+        return save(picture, self.translator(picture.pixels), job.target, settings=self.settings)
+
+    def alone(self, job: Job) -> None:
+        """Translate one file that has its time to itself."""
+        how = partial(translate_file, settings=self.settings, progress=self.progress)
+        self._guard(job, partial(how, self.translator.stream, job.source, job.target))
+
+    def _guard(self, job: Job, work: Callable[[], Outcome]) -> None:
+        try:
+            outcome = work()
+        except (InputError, UsageError) as error:
+            self._fail(job, error)
+        else:
+            self._settle(job, outcome)
+
+    def _settle(self, job: Job, outcome: Outcome) -> None:
+        for note in outcome.notes:
+            self.progress.note(f"note: {shown(job.source)}: {note}")
+        if outcome.flicker:
+            self.progress.note(f"{shown(job.source)}: {outcome.flicker}")
+        if outcome.lost:
+            self.summary.partial.append((job.source, outcome.lost))
+            self.progress.note(f"cut short: {shown(job.source)}: {outcome.lost}")
+            self._release(job)  # not finished: the next run tells of it again
+        elif self.manifest:
+            self.manifest.record(job)
+        self.summary.done.append(job.target)
+        self._count()
+
+    def _fail(self, job: Job, error: StylError) -> None:
+        self.summary.failed.append((job.source, error.what))
+        self.progress.note(f"failed: {error.what}")
+        self._release(job)
+        self._count()
+
+    def _release(self, job: Job) -> None:
+        if self.manifest:
+            self.manifest.release(job)
+
+    def _count(self) -> None:
+        found = self.summary
+        self.progress.count(len(found.done) + len(found.finished) + len(found.failed), self.total)

@@ -24,7 +24,8 @@ def room(device: str) -> int:
         return int(torch.cuda.mem_get_info(device)[0]) // 2
     texts = [path.read_text().strip() for path in map(Path, _GROUPS) if path.is_file()]
     limits = [int(text) for text in texts if text.isdigit()]
-    return min(MODEST, min([psutil.virtual_memory().available, *limits]) // 4)
+    available = int(psutil.virtual_memory().available)
+    return min(MODEST, min([available, *limits]) // 4)
 
 
 @torch.inference_mode()

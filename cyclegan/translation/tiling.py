@@ -21,6 +21,10 @@ from torch.nn import functional as F
 
 from cyclegan.networks.blocks import BlurHalve
 
+JOINING: dict[object, Callable[[list[Tensor]], Tensor]] = {  # what has several inputs, all of the same place
+    operator.add: lambda parts: parts[0] + parts[1],
+    torch.cat: lambda parts: torch.cat(parts, dim=1),
+}
 KEPT_LEVEL = 2  # halvings from which on a layer is kept: at a quarter of the side it has a sixteenth of the pixels
 
 
@@ -74,7 +78,7 @@ def reach(layer: object) -> Reach:
             return Reach(2, halves=1)
         case nn.ReLU() | nn.LeakyReLU() | nn.Tanh() | nn.Dropout() | nn.InstanceNorm2d() | nn.BatchNorm2d():
             return Reach(0)
-        case _ if layer in (operator.add, torch.cat):
+        case _ if layer in JOINING:
             return Reach(0)
         case _:
             raise NotImplementedError(f"{layer}: cannot be taken in tiles")
@@ -215,11 +219,8 @@ class _Work:
         if isinstance(layer, nn.InstanceNorm2d):
             return self._normalised(layer, node.all_input_nodes[0], box)
         sees = reach(layer)
-        if layer is operator.add:
-            first, second = (self.fetch(parent, box) for parent in node.all_input_nodes)
-            return first + second
-        if layer is torch.cat:
-            return torch.cat([self.fetch(parent, box) for parent in node.all_input_nodes], dim=1)
+        if layer in JOINING:
+            return JOINING[layer]([self.fetch(parent, box) for parent in node.all_input_nodes])
         parent = node.all_input_nodes[0]
         wider, origin = self._under(box, sees, self.tiled.levels[parent])
         found: Tensor = layer(self.fetch(parent, wider))

@@ -1,6 +1,7 @@
 """A trained network put to use: anything that holds pictures in, the same kind and size out."""
 
 import itertools
+import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +16,19 @@ from cyclegan.checkpoint import Checkpoint
 from cyclegan.codecs import Codec
 from cyclegan.devices import choose_device
 from cyclegan.errors import CheckpointError, InputError, UsageError, did_you_mean
-from cyclegan.media.image import picture_of, read_picture, write_picture
+from cyclegan.media.image import picture_of
 from cyclegan.media.pil import is_pil, to_pil
 from cyclegan.networks import NETWORKS
 from cyclegan.translation.anysize import AnySize
+from cyclegan.translation.detail import reduced, with_detail
+from cyclegan.translation.onefile import Outcome, translate_file
+from cyclegan.translation.settings import Settings
 
 Frame = TypeVar("Frame")
 PIXELS = 1 << 20  # at most so many at once, whatever the batch: memory follows pixels
+# Short sides, in units of the training's. Stripes learnt at 256 look like cloth at 3,000 and right at 512, where the
+# network's own grain does not show yet as it does at 256 (looked at: tools/NOTES.md).
+TOO_LARGE, FAMILIAR = 4, 2
 LARGEST_OPTION = 4096  # no width, depth or count of ours comes near; a hostile file might
 
 
@@ -47,10 +54,13 @@ class Translator:
         source: str,
         target: str,
         device: str = "cpu",
+        trained_at: int | None = None,
+        scale_to: int | None = None,
         tile: int | None = None,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.codec, self.source, self.target, self.device = codec, source, target, device
+        self.trained_at, self.scale_to, self._told = trained_at, scale_to, False
         self.paint = AnySize(network, codec=codec, device=device, tile=tile, tell=tell)
 
     @classmethod
@@ -60,23 +70,27 @@ class Translator:
         *,
         to: str | None = None,
         device: str = "auto",
+        scale_to: int | None = None,
         tile: int | None = None,
         tell: Callable[[str], None] = lambda _: None,
     ) -> "Translator":
         """Load by catalogue name, weights file (ours or a .pth of other projects) or run folder.
 
-        `to` is the domain to translate to; None takes the file's first direction. `tile` is the side of the tiles in
-        pixels in which large pictures are translated, 0 forbids tiles, None leaves it to memory; `tell` gets a line
-        when memory runs out and the tile is halved. Raises CheckpointError for weights that are missing, damaged or
-        unfit, UsageError for a domain the weights do not know.
+        `to` is the domain to translate to; None takes the file's first direction. Larger pictures are translated with
+        `scale_to` pixels on the short side, and get their size and fine detail back: 0 forbids it, None does so where
+        a picture is far larger than those of the training, unless `tile` asks for the full size. `tile` is the side of
+        the tiles in pixels in which large pictures are translated, 0 forbids tiles, None leaves it to memory. `tell`
+        gets a line when memory runs out and the tile is halved. Raises CheckpointError for weights that are missing,
+        damaged or unfit, UsageError for a domain the weights do not know.
         """
         device = choose_device(device)
         found = catalog.load(name)
         source, target, network = _route(found, to)
         codec = codecs.build(found.about["codec"])
-        return cls(
-            _build(found, network), codec=codec, source=source, target=target, device=device, tile=tile, tell=tell
-        )
+        built = _build(found, network)
+        where = {"source": source, "target": target, "device": device}
+        size = _trained_at(found)
+        return cls(built, codec=codec, trained_at=size, scale_to=scale_to, tile=tile, tell=tell, **where)
 
     def __call__(self, frame: Frame) -> Frame:
         """Translate one frame (or one batch, as a tensor)."""
@@ -86,19 +100,46 @@ class Translator:
         """Translate frames lazily and in order, up to `batch` neighbours of one size at a time."""
         parcels = map(self._pack, frames)
         for group in _alike(parcels, batch):
-            together = self.paint(torch.cat([p.tensor for p in group]))
+            together = self._translate(torch.cat([p.tensor for p in group]))
             for parcel, result in zip(group, torch.split(together, [len(p.tensor) for p in group]), strict=True):
                 yield parcel.unpack(result)
 
-    def file(self, source: str | Path, target: str | Path, *, quality: int = 95) -> tuple[str, ...]:
-        """Translate one picture file into another and return what a person should know about it.
+    def file(
+        self,
+        source: str | Path,
+        target: str | Path,
+        *,
+        settings: Settings = Settings(),  # noqa: B008 - frozen
+    ) -> Outcome:
+        """Translate one file into another: a picture, an animation, a film, or a folder of numbered frames.
 
-        The size is kept, the picture upright, alpha kept where the format can. Raises InputError for a file that
-        cannot be read; nothing half-written ever appears under the target's name.
+        Size, alpha, times and sound are kept where the target can hold them. Raises InputError for a file that cannot
+        be read; nothing half-written ever appears under the target's name.
         """
-        picture = read_picture(Path(source))
-        write_picture(Path(target), self(picture.pixels), alpha=picture.alpha, quality=quality)
-        return picture.notes
+        return translate_file(self.stream, Path(source), Path(target), settings=settings)
+
+    def _translate(self, frames: Tensor) -> Tensor:
+        short = self._short_side(min(frames.shape[-2:]))
+        if not short:
+            return self.paint(frames)
+        pixels = frames if frames.dtype == torch.uint8 else self.codec.decode(frames)
+        full = with_detail(self.paint(reduced(pixels, short)), original=pixels)
+        return full if frames.dtype == torch.uint8 else self.codec.encode(full).to(frames)
+
+    def _short_side(self, side: int) -> int:
+        """Return with how many pixels on the short side to translate; 0 for all of them."""
+        if self.scale_to is not None:
+            return self.scale_to if self.scale_to < side else 0
+        if self.trained_at is None or self.paint.tile is not None or side <= TOO_LARGE * self.trained_at:
+            return 0
+        familiar = FAMILIAR * self.trained_at
+        if not self._told:
+            self._told = True
+            self.paint.tell(
+                f"note: learnt at {self.trained_at} pixels: what has more than {TOO_LARGE * self.trained_at} on its "
+                f"short side is translated at {familiar}, and gets size and detail back; --scale-to 0 takes it as it is"
+            )
+        return familiar
 
     def _pack(self, frame: Any) -> _Parcel:
         if isinstance(frame, Tensor):
@@ -145,6 +186,15 @@ def _route(found: Checkpoint, to: str | None) -> tuple[str, str, str]:
     if to not in routes:
         raise UsageError(f"--to {to}: these weights do not go there", hint=did_you_mean(to, routes))
     return routes[to]
+
+
+def _trained_at(found: Checkpoint) -> int | None:
+    """Return the side of the pictures that weights were trained with, where they say."""
+    try:
+        size = tomllib.loads(found.about["experiment"])["data"]["size"]
+    except (KeyError, TypeError, tomllib.TOMLDecodeError):
+        size = found.about.get("trained_at")
+    return size if isinstance(size, int) and size > 0 else None
 
 
 def _build(found: Checkpoint, name: str) -> nn.Module:

@@ -1,0 +1,98 @@
+"""One file, from the one that is read to the one that is written, whatever it holds."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from cyclegan.errors import UsageError
+from cyclegan.media.animation import Animation, create_animation
+from cyclegan.media.encoder import create_film, create_film_of_stills
+from cyclegan.media.encodings import Encoding
+from cyclegan.media.frames import Reader, Writer
+from cyclegan.media.image import Picture, open_picture, write_picture
+from cyclegan.media.kinds import is_film
+from cyclegan.media.sequence import Sequence, SequenceWriter
+from cyclegan.media.video import Film, open_film
+from cyclegan.translation.film import translate_film
+from cyclegan.translation.progress import Progress
+from cyclegan.translation.settings import Settings
+from cyclegan.translation.temporal import Flicker
+
+
+class Stream(Protocol):
+    """Translates frames lazily and in order: a translator's stream."""
+
+    def __call__(self, frames: Iterator[Any], *, batch: int = 8) -> Iterator[Any]: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a file: lines for a person, what of it could not be read, and how much a film flickers."""
+
+    notes: tuple[str, ...] = ()
+    lost: str | None = None
+    flicker: Flicker | None = None
+
+
+def open_file(path: Path, *, settings: Settings) -> Picture | Animation | Film | Sequence:
+    """Open what a file holds, or a folder of numbered frames; raise InputError. All but a picture is to be closed."""
+    if path.is_dir():
+        return Sequence(path, rate=settings.fps)
+    return open_film(path, strict=settings.strict) if is_film(path) else open_picture(path)
+
+
+def translate_file(
+    stream: Stream,
+    source: Path,
+    target: Path,
+    *,
+    settings: Settings = Settings(),  # noqa: B008 - frozen
+    progress: Progress = Progress(),  # noqa: B008 - without state
+) -> Outcome:
+    """Translate one file; raise InputError where it cannot be read, UsageError where the target cannot hold it."""
+    found = open_file(source, settings=settings)
+    if not isinstance(found, Picture):
+        with found:
+            return translate_moving(stream, found, target, settings=settings, progress=progress)
+    if is_film(target):
+        raise UsageError(f"{target.name}: a picture is no film", hint="choose .png")
+    (pixels,) = stream(iter([found.pixels]))
+    return save(found, pixels, target, settings=settings)
+
+
+def translate_moving(
+    stream: Stream, reader: Reader, target: Path, *, settings: Settings, progress: Progress
+) -> Outcome:
+    """Translate a film, an animation or pages that are open."""
+
+    def tick(frames: int) -> None:
+        progress.film(frames, of=reader.count, seconds=reader.seconds)
+
+    batched = partial(stream, batch=settings.batch)
+    with _created(target, like=reader, settings=settings) as writer:
+        flicker = translate_film(reader, writer, stream=batched, steadily=settings.steady, tick=tick)
+    return Outcome((*reader.notes, *writer.notes), reader.lost, flicker)
+
+
+def save(picture: Picture, pixels: Any, target: Path, *, settings: Settings) -> Outcome:
+    """Write translated pixels as the picture they were made from: with its alpha, and its metadata if asked for."""
+    metadata = picture.metadata if settings.keep_metadata else None
+    notes = write_picture(target, pixels, alpha=picture.alpha, quality=settings.quality, metadata=metadata)
+    return Outcome((*picture.notes, *notes))
+
+
+def _created(target: Path, *, like: Reader, settings: Settings) -> Writer:
+    if isinstance(like, Sequence) and not target.suffix:
+        return SequenceWriter(target, like=like, quality=settings.quality)
+    if not is_film(target):
+        kept = settings.keep_metadata
+        return create_animation(target, like=like, quality=settings.quality, keep_metadata=kept)
+    encoding = Encoding(codec=settings.codec, crf=settings.crf, keep_metadata=settings.keep_metadata)
+    if isinstance(like, Film):
+        return create_film(target, like=like, encoding=encoding)
+    assert isinstance(like, Animation | Sequence)
+    width, height = like.size
+    return create_film_of_stills(target, width=width, height=height, rate=1 / Fraction(like.clock), encoding=encoding)
