@@ -1,11 +1,9 @@
 """A picture in tiles is the picture: exact for every network, in constant memory, and whatever memory does."""
 
-import resource
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -13,7 +11,7 @@ from torch import Tensor, nn
 from cyclegan.codecs import Pictures
 from cyclegan.errors import InputError
 from cyclegan.networks import ResNet, UNet, initialise
-from cyclegan.translation import anysize, memory
+from cyclegan.translation import anysize
 from cyclegan.translation.anysize import AnySize
 from cyclegan.translation.memory import Kept, bytes_per_pixel
 from cyclegan.translation.tiling import Box, Moments, Tiled

@@ -13,7 +13,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,7 +31,7 @@ def guarded(app: Callable[..., Any]) -> NoReturn:
             stream.reconfigure(errors="backslashreplace")
     stdout = sys.stdout
     try:
-        with warnings.catch_warnings(action="ignore"):  # libraries warn developers; people read what we say
+        with warnings.catch_warnings(action="ignore"), libraries_silenced():  # people read what we say
             logging.getLogger("PIL").setLevel(logging.CRITICAL)
             code = app(args=sys.argv[1:] or ["--help"], prog_name="styl", standalone_mode=False)
         if stdout:
@@ -46,6 +46,29 @@ def guarded(app: Callable[..., Any]) -> NoReturn:
     except Exception as error:
         code = explain(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextlib.contextmanager
+def libraries_silenced() -> Iterator[None]:
+    """Keep what C libraries print (libtiff a line for every odd tag) from the terminal; Python's own lines get there."""
+    ours = sys.stderr
+    try:
+        ours.flush()
+        kept = os.dup(2)
+    except (AttributeError, OSError, ValueError):  # closed by the caller
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        if ours is sys.__stderr__:
+            sys.stderr = open(kept, "w", buffering=1, encoding=ours.encoding, errors=ours.errors, closefd=False)
+        yield
+    finally:
+        sys.stderr.flush()
+        sys.stderr = ours
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def explain(error: Exception) -> int:
