@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 import typer
+from films import Recipe, Sound, facts, make
 from PIL import Image
 
 import cyclegan.cli as cli
@@ -175,6 +176,16 @@ AT_ONCE = {  # what can be known before anything is loaded: the words, and what 
     "translate photo.png --batch 0": "--batch",
     "translate photo.png --quality 101": "--quality",
     "translate photo.png --qualty 90": "--qualty",
+    "translate photo.png --format pgn": "--format pgn",
+    "translate photo.png --tile -1": "--tile",
+    "translate photo.png --crf 64": "--crf",
+    "translate photo.png --fps fast": "--fps fast",
+    "translate photo.png --fps 0": "--fps 0",
+    "translate photo.png --frames": "photo.png: --frames takes folders",
+    "translate horses --frames --format png": "--format png",
+    "translate horses zebras --frames -o out.mp4": "out.mp4: one film cannot hold",
+    "translate http://example.org/film.mp4": "network addresses",
+    "translate rtsp://example.org/film": "network addresses",
     "import": "file",
     "import net.pth": "--domains",
     "import net.pth --domains horse": "--domains",
@@ -361,6 +372,45 @@ def test_a_picture_that_is_none_fails_alone(styl: Run) -> None:
     assert [f["path"] for f in summary["failed"]] == ["fake.jpg"]
     assert "fake.jpg" in err
     assert "Traceback" not in err
+
+
+@pytest.mark.usefixtures("here")
+def test_films_and_folders_go_along_and_a_second_run_redoes_nothing(styl: Run) -> None:
+    make(Path("horses/film.mp4"), Recipe(count=6, sounds=[Sound()]))
+    Path("horses/playlist.mp4").write_text("ffconcat version 1.0\nfile film.mp4\n")
+    words = ["translate", "horses", "-m", "model.safetensors", "-o", "out", "--json"]
+    code, out, err = styl(*words)
+    first = json.loads(out)
+    assert code == 1
+    assert "out/film.mp4" in first["done"]
+    assert [Path(f["path"]).name for f in first["failed"]] == ["playlist.mp4"]
+    assert "film.mp4: flicker" in err
+    assert json.loads(Path("out/summary.json").read_text()) == first
+    before = content(Path("out"))
+    code, out, err = styl(*words)
+    assert (code, json.loads(out)["done"]) == (1, [])
+    assert len(json.loads(out)["finished"]) == len(first["done"])
+    assert {k: v for k, v in content(Path("out")).items() if k != "summary.json"} == {
+        k: v for k, v in before.items() if k != "summary.json"
+    }
+    code, out, _ = styl(*words, "--again")
+    assert len(json.loads(out)["done"]) == len(first["done"])
+
+
+@pytest.mark.usefixtures("here")
+def test_formats_frames_and_sizes_are_options(styl: Run) -> None:
+    weights = ("-m", "model.safetensors")
+    assert styl("translate", "photo.png", *weights, "--format", "JPG", "-o", "out")[0] == 0
+    assert Path("out/photo.jpg").is_file()
+    assert styl("translate", "horses", *weights, "--frames", "--fps", "30000/1001", "-o", "out.mkv")[0] == 0
+    assert styl("translate", "horses", *weights, "--frames", "-o", "frames", "--no-steady")[0] == 0
+    pictures = [path for path in Path("horses").rglob("*") if path.suffix in (".png", ".jpg")]
+    assert len(facts(Path("out.mkv")).times) == len(pictures) == len(list(Path("frames").rglob("*.*")))
+    for options in (["--tile", "9"], ["--tile", "0"], ["--scale-to", "10"]):
+        code, out, err = styl("translate", "photo.png", *weights, *options, "-o", "sized.png")
+        assert (code, out) == (0, "1 translated to zebra: sized.png\n"), err
+        with Image.open("sized.png") as image:
+            assert image.size == (24, 20)
 
 
 @pytest.mark.parametrize(
