@@ -3,7 +3,11 @@
 import io
 import os
 import random
+import resource
+import signal
 import struct
+import subprocess
+import sys
 import time
 import warnings
 import zlib
@@ -14,11 +18,13 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import ExifTags, Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from cyclegan.errors import InputError, UsageError
 from cyclegan.media.image import PICTURE_SUFFIXES, encode_picture, read_picture, read_rgb, write_picture
 
+ROOT = Path(__file__).parents[1]
 BADINPUTS = Path(__file__).parents[2] / "shared/data/badinputs"
 
 
@@ -464,6 +470,167 @@ def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="70000 × 1 pixels"):
         encode_picture(np.zeros((1, 70000, 3), np.uint8), suffix=".jpg")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_format_cannot_hold_is_returned(tmp_path: Path) -> None:
+    half, whole, cut = (np.array([[a, 255]], np.uint8) for a in (99, 255, 0))
+    flat = np.zeros((1, 2, 3), np.uint8)
+    for suffix, name in ((".jpg", "JPEG"), (".BMP", "BMP")):
+        for alpha in (half, cut):
+            notes = write_picture(tmp_path / f"a{suffix}", flat, alpha=alpha)
+            assert notes == (f"transparent parts laid on white: {name} cannot hold them",)
+        assert write_picture(tmp_path / f"a{suffix}", flat, alpha=whole) == ()
+    assert "half transparent" in write_picture(tmp_path / "a.gif", flat, alpha=half)[0]
+    assert write_picture(tmp_path / "a.gif", flat, alpha=cut) == ()
+    assert write_picture(tmp_path / "a.png", flat, alpha=half) == ()
+
+
+def test_a_failing_disk_is_not_taken_for_a_format_that_does_not_fit(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for a full disk."""
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        for suffix in sorted(PICTURE_SUFFIXES):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (9000, old[1]))
+            with pytest.raises(OSError, match="File too large"):
+                write_picture(tmp_path / f"a{suffix}", noise)
+            resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak of memory cannot be asked for")
+@pytest.mark.parametrize("task", ["read turned.jpg", "read clear.png", "write .jpg", "write .png"])
+def test_large_pictures_are_not_copied_more_than_needed(tmp_path: Path, task: str) -> None:
+    """12 megapixels: PIL needs 48 MB of its own and the pixels 36 MB, with alpha 48."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = Image.linear_gradient("L").resize((4000, 3000))
+    Image.merge("RGB", (image,) * 3).save(tmp_path / "turned.jpg", exif=exif)
+    Image.merge("RGBA", (image,) * 4).save(tmp_path / "clear.png")
+    program = """
+import re, sys
+from pathlib import Path
+import numpy as np
+from cyclegan.media.image import encode_picture, read_picture, write_picture
+
+def peak():
+    return int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+
+task, name = sys.argv[1:]
+pixels = np.full((3000, 4000, 3), 7, np.uint8) if task == "write" else None
+alpha = np.full((3000, 4000), 9, np.uint8) if task == "write" else None
+encode_picture(np.zeros((8, 8, 3), np.uint8), suffix=".jpg")
+before = peak()
+if task == "read":
+    read_picture(Path(name))
+else:
+    write_picture(Path("a" + name), pixels, alpha=alpha)
+print(peak() - before)
+"""
+    command = [sys.executable, "-c", program.replace("\\\\", "\\"), *task.split()]
+    done = subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < (48 + 48 + 20 if task.startswith("read") else 48 + 12 + 20)
+
+
+# --- metadata --------------------------------------------------------------------------------------------------------
+
+XMP = (
+    b'<x:xmpmeta xmlns:x=\'adobe:ns:meta/\'><rdf:Description tiff:Orientation="6" dc:creator="Jane">'
+    b"<xmp:Thumbnails><rdf:Alt>original</rdf:Alt></xmp:Thumbnails></rdf:Description></x:xmpmeta>"
+)
+
+
+def private(path: Path) -> Path:
+    """Write a turned picture that says who took it, with what, and where."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x013B], exif[0x010F] = 6, "Jane", "Zeiss"
+    exif.get_ifd(0x8769).update({0x9003: "2024:05:06 07:08:09", 0xA002: 34, 0xA001: 65535})
+    exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 30.0, 1.5), 3: "E", 4: (13.0, 24.0, 0.0)})
+    image, options = Image.fromarray(scene()), dict[str, Any]()
+    if path.suffix == ".png":
+        info = PngInfo()
+        info.add_text("Author", "Jane")
+        info.add_itxt("XML:com.adobe.xmp", XMP.decode())
+        options["pnginfo"] = info
+    elif path.suffix == ".tif":
+        exif.load(exif.tobytes())
+        exif[700] = XMP
+    else:
+        options["xmp"] = XMP
+    return saved(path, image, exif=exif, **options)
+
+
+FORMATS_WITH_METADATA = [".jpg", ".png", ".webp", ".tif"]
+
+
+@pytest.mark.parametrize("suffix", FORMATS_WITH_METADATA)
+def test_who_and_where_are_left_out_unless_asked_for(tmp_path: Path, suffix: str) -> None:
+    picture = read_picture(private(tmp_path / f"in{suffix}"))
+    assert picture.pixels.shape == (34, 21, 3)
+    for target in sorted(PICTURE_SUFFIXES):
+        write_picture(tmp_path / f"out{target}", picture.pixels)
+        written = (tmp_path / f"out{target}").read_bytes()
+        assert b"Jane" not in written
+        assert b"Zeiss" not in written
+        with Image.open(tmp_path / f"out{target}") as image:
+            assert not image.getexif().get_ifd(0x8825)
+            assert not {"exif", "xmp", "comment", "Author"} & set(image.info)
+
+
+@pytest.mark.parametrize("suffix", FORMATS_WITH_METADATA)
+@pytest.mark.parametrize("target", FORMATS_WITH_METADATA)
+def test_metadata_is_kept_on_request_without_what_is_no_longer_true(tmp_path: Path, suffix: str, target: str) -> None:
+    picture = read_picture(private(tmp_path / f"in{suffix}"))
+    notes = write_picture(tmp_path / f"out{target}", picture.pixels, metadata=picture.metadata)
+    assert notes == (
+        ("text left out: " + {"j": "JPEG", "w": "WEBP", "t": "TIFF"}[target[1]] + " cannot hold it",)
+        if suffix == ".png" and target != ".png"
+        else ()
+    )
+    with Image.open(tmp_path / f"out{target}") as image:
+        exif = image.getexif()
+        assert (exif[0x013B], exif[0x010F]) == ("Jane", "Zeiss")
+        assert exif.get(0x0112, 1) == 1
+        assert exif.get_ifd(0x8769) == {0x9003: "2024:05:06 07:08:09"}
+        assert exif.get_ifd(0x8825) == {1: "N", 2: (52.0, 30.0, 1.5), 3: "E", 4: (13.0, 24.0, 0.0)}
+        assert b'dc:creator="Jane"' in image.info["xmp"]
+        assert b"Thumbnails" not in image.info["xmp"]
+        assert ("Author" in image.info) == (suffix == target == ".png")
+    again = read_picture(tmp_path / f"out{target}")
+    assert again.pixels.shape == (34, 21, 3)  # not turned a second time, by EXIF or XMP
+    assert dict(again.metadata).keys() == dict(picture.metadata).keys() - (set() if target == ".png" else {"text"})
+
+
+def test_the_thumbnail_of_the_original_is_left_out(tmp_path: Path) -> None:
+    """A JPEG that carries a small picture of itself, put together by hand."""
+    small = io.BytesIO()
+    Image.fromarray(scene()).resize((8, 6)).save(small, "JPEG")
+    exif = Image.Exif()
+    exif[0x013B] = "Jane"
+    first = exif.tobytes()[6:]
+    link = 10 + 12 * struct.unpack_from(">H", first, 8)[0]  # where the place of the next directory stands
+    second = struct.pack(">HHHIIHHIII", 2, 0x0201, 4, 1, len(first) + 30, 0x0202, 4, 1, len(small.getvalue()), 0)
+    whole = first[:link] + struct.pack(">I", len(first)) + first[link + 4 :]
+    data = b"Exif\0\0" + whole + second + small.getvalue()
+    source = saved(tmp_path / "a.jpg", Image.fromarray(scene()), exif=data)
+    with Image.open(source) as image:
+        assert image.getexif().get_ifd(ExifTags.IFD.IFD1)[0x0202] == len(small.getvalue())  # it is there
+    picture = read_picture(source)
+    write_picture(tmp_path / "b.jpg", picture.pixels, metadata=picture.metadata)
+    assert (tmp_path / "b.jpg").read_bytes().count(b"\xff\xd8\xff") == 1
+    assert b"Jane" in (tmp_path / "b.jpg").read_bytes()
+
+
+def test_metadata_that_does_not_fit_is_left_out_with_a_note(tmp_path: Path) -> None:
+    metadata = {"xmp": b"<" + bytes(70_000) + b">", "exif": b"", "text": {"Author": "Jane"}}
+    notes = write_picture(tmp_path / "a.jpg", scene(), metadata=metadata)
+    assert notes == ("XMP and text left out: JPEG cannot hold it",)
+    assert write_picture(tmp_path / "a.gif", scene(), metadata={"xmp": XMP}) == ("XMP left out: GIF cannot hold it",)
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,8 @@ def _read(container: Any, film: Any, found: Facts) -> None:
 
 
 def _looks(film: Any, frame: Any) -> Facts:
-    tags = frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range
+    levels = frame.color_range or 1  # not said is limited
+    tags = frame.colorspace, frame.color_primaries, frame.color_trc, levels
     shape = film.sample_aspect_ratio or 1
     return {"size": (frame.width, frame.height), "rotation": frame.rotation, "pixel shape": shape, "colours": tags}
 
