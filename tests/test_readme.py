@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from films import Recipe, Sound, make
 from torch import nn
 
 from cyclegan.cli import app
@@ -29,6 +30,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (here / "more").mkdir()
     (here / "horses/0000.png").rename(here / "photo.jpg")
     (here / "horses/0001.png").rename(here / "more/b.jpg")
+    make(here / "field.mp4", Recipe(count=5, sounds=[Sound()]))
     torch.save(original_generator().state_dict(), here / "latest_net_G.pth")
     return here
 

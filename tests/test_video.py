@@ -36,11 +36,11 @@ from films import (
 )
 
 from cyclegan.errors import InputError, StylError, UsageError
-from cyclegan.media.encoder import Encoding, create_film, create_film_of_stills
+from cyclegan.media.films.encoder import Encoding, create_film, create_film_of_stills
+from cyclegan.media.films.video import Film, open_film
 from cyclegan.media.frames import Frame
 from cyclegan.media.image import PIXEL_LIMIT
 from cyclegan.media.kinds import FILM_SUFFIXES
-from cyclegan.media.video import Film, open_film
 
 # x265 gives dts of uninitialised memory to films shorter than its reorder delay: none is made with it.
 QUIET = {"crf": "8", "preset": "ultrafast", "x265-params": "log-level=none:pools=none:frame-threads=1:bframes=0"}

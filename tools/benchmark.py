@@ -162,7 +162,7 @@ def prepare_frames(configuration: Configuration, device: str) -> Prepared:
 
 def prepare_film(configuration: Configuration, device: str) -> Prepared:
     """Return the translation of the same film from file to file, with steadying where the verb says so."""
-    from cyclegan.media.encoder import create_film_of_stills
+    from cyclegan.media.films.encoder import create_film_of_stills
     from cyclegan.media.frames import Frame
     from cyclegan.translation.settings import Settings
 

@@ -50,25 +50,24 @@ def guarded(app: Callable[..., Any]) -> NoReturn:
 
 @contextlib.contextmanager
 def libraries_silenced() -> Iterator[None]:
-    """Keep what C libraries print (libtiff a line for every odd tag) from the terminal; Python's own lines get there."""
+    """Keep what C libraries print from the terminal (libtiff: a line for every odd tag); our own lines get there."""
     ours = sys.stderr
     try:
-        ours.flush()
         kept = os.dup(2)
-    except (AttributeError, OSError, ValueError):  # closed by the caller
+    except OSError:  # closed by the caller
         yield
         return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        if ours is sys.__stderr__:
-            sys.stderr = open(kept, "w", buffering=1, encoding=ours.encoding, errors=ours.errors, closefd=False)
+        os.dup2(nowhere, 2)
+        if isinstance(ours, io.TextIOWrapper) and ours is sys.__stderr__:
+            sys.stderr = os.fdopen(kept, "w", 1, encoding=ours.encoding, errors=ours.errors, closefd=False)
         yield
     finally:
-        sys.stderr.flush()
         sys.stderr = ours
         os.dup2(kept, 2)
         os.close(kept)
+        os.close(nowhere)
 
 
 def explain(error: Exception) -> int:

@@ -11,17 +11,17 @@ from PIL import ImageFile
 
 from cyclegan.errors import InputError, UsageError, shown
 from cyclegan.files import atomic
-from cyclegan.media.apng import ApngMuxer
+from cyclegan.media.formats.apng import ApngMuxer
+from cyclegan.media.formats.gif import GifMuxer
+from cyclegan.media.formats.metadata import fitting, metadata_of
+from cyclegan.media.formats.muxing import Muxer, Patch, Plan, changed
+from cyclegan.media.formats.opening import complaints, open_file, open_header, reason, refuse_large, timeline_of
+from cyclegan.media.formats.pages import PageMuxer
+from cyclegan.media.formats.pixels import Pixels, decoded, on_white, upright_size
+from cyclegan.media.formats.timeline import MILLISECONDS, Timeline
+from cyclegan.media.formats.webp import WebpMuxer
 from cyclegan.media.frames import Frame, Reader
-from cyclegan.media.gif import GifMuxer
 from cyclegan.media.image import FORMATS, Picture, alpha_notes, options, refusals
-from cyclegan.media.metadata import fitting, metadata_of
-from cyclegan.media.muxing import Muxer, Patch, Plan, changed
-from cyclegan.media.opening import complaints, open_file, open_header, reason, refuse_large, timeline_of
-from cyclegan.media.pages import PageMuxer
-from cyclegan.media.pixels import Pixels, decoded, on_white, upright_size
-from cyclegan.media.timeline import MILLISECONDS, Timeline
-from cyclegan.media.webp import WebpMuxer
 
 _MUXERS: dict[str, Callable[[BinaryIO, Plan], Muxer]] = {
     "GIF": GifMuxer,

@@ -12,11 +12,11 @@ from PIL import Image
 
 from cyclegan.errors import UsageError
 from cyclegan.files import atomic
-from cyclegan.media.colour_profile import srgb_tag
-from cyclegan.media.metadata import fitting, metadata_of
-from cyclegan.media.opening import PIXEL_LIMIT, complaints, open_file, open_header, timeline_of
-from cyclegan.media.palette import paletted
-from cyclegan.media.pixels import Picture, Pixels, decoded, on_white, picture_of, pil_of
+from cyclegan.media.formats.colour_profile import srgb_tag
+from cyclegan.media.formats.metadata import fitting, metadata_of
+from cyclegan.media.formats.opening import PIXEL_LIMIT, complaints, open_file, open_header, timeline_of
+from cyclegan.media.formats.palette import paletted
+from cyclegan.media.formats.pixels import Picture, Pixels, decoded, on_white, picture_of, pil_of
 
 if TYPE_CHECKING:
     from cyclegan.media.animation import Animation

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from cyclegan.media.colour_profile import to_srgb
+from cyclegan.media.formats.colour_profile import to_srgb
 
 Pixels = NDArray[np.uint8]
 Scaler = Callable[[Image.Image], Image.Image]

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import BinaryIO
 
-from cyclegan.media.muxing import Patch, Plan
-from cyclegan.media.pixels import pil_of
-from cyclegan.media.timeline import MILLISECONDS, Timeline
+from cyclegan.media.formats.muxing import Patch, Plan
+from cyclegan.media.formats.pixels import pil_of
+from cyclegan.media.formats.timeline import MILLISECONDS, Timeline
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _FINEST = 100_000  # ticks a second

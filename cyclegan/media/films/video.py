@@ -16,12 +16,12 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from cyclegan.errors import InputError, shown
-from cyclegan.media import colour
-from cyclegan.media.damage import Damage, Followed, ends_within_a_packet, expected_packets, follows
-from cyclegan.media.filmfile import DAMAGED, choose_stream, declared_seconds, open_container
+from cyclegan.media.films import colour
+from cyclegan.media.films.damage import Damage, Followed, ends_within_a_packet, expected_packets, follows
+from cyclegan.media.films.filmfile import DAMAGED, choose_stream, declared_seconds, open_container
+from cyclegan.media.films.look import Look, describe
+from cyclegan.media.formats.opening import PIXEL_LIMIT
 from cyclegan.media.frames import Frame
-from cyclegan.media.look import Look, describe
-from cyclegan.media.opening import PIXEL_LIMIT
 
 _PATIENCE = 50  # read errors in a row before the rest of a file is given up
 

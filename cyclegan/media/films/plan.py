@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from cyclegan.media import colour
-from cyclegan.media.encodings import Recipe
-from cyclegan.media.video import Film
+from cyclegan.media.films import colour
+from cyclegan.media.films.encodings import Recipe
+from cyclegan.media.films.video import Film
 
 _TURNING = {".mp4", ".m4v", ".mov", ".mkv", ".webm"}  # containers that can say how their pixels are turned
 

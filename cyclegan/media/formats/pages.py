@@ -7,9 +7,9 @@ from typing import Any, BinaryIO
 
 from PIL.TiffImagePlugin import AppendingTiffWriter, TiffImageFile
 
-from cyclegan.media.muxing import Patch, Plan
-from cyclegan.media.pixels import pil_of
-from cyclegan.media.timeline import Timeline
+from cyclegan.media.formats.muxing import Patch, Plan
+from cyclegan.media.formats.pixels import pil_of
+from cyclegan.media.formats.timeline import Timeline
 
 _KIND = 254  # the tag that says what a picture is for
 _NO_PAGE = 1 | 4  # a smaller version of another, or a mask

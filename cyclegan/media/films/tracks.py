@@ -11,8 +11,8 @@ from av.packet import Packet
 from av.stream import Disposition, Stream
 
 from cyclegan.errors import InputError, shown
-from cyclegan.media.encodings import FORMATS
-from cyclegan.media.video import Film
+from cyclegan.media.films.encodings import FORMATS
+from cyclegan.media.films.video import Film
 
 _CHAPTERS = {".mp4", ".m4v", ".mov", ".mkv", ".webm"}
 _COVERS = {".mp4", ".m4v", ".mov", ".mkv"}

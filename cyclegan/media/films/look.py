@@ -7,7 +7,7 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from cyclegan.media import colour
+from cyclegan.media.films import colour
 
 
 @dataclass(frozen=True)

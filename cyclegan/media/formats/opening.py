@@ -14,8 +14,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from cyclegan.errors import InputError, shown
-from cyclegan.media import apng, gif, pages, webp
-from cyclegan.media.timeline import Timeline
+from cyclegan.media.formats import apng, gif, pages, webp
+from cyclegan.media.formats.timeline import Timeline
 
 PIXEL_LIMIT = 200_000_000
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from cyclegan.media.pixels import Pixels
+from cyclegan.media.formats.pixels import Pixels
 
 OPAQUE = 128  # alpha from here on counts as opaque
 _SAMPLE = 96 * 96  # pixels that the palette is made from: more are slower and measured no better

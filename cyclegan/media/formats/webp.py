@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import BinaryIO
 
-from cyclegan.media.muxing import Patch, Plan
-from cyclegan.media.pixels import pil_of
-from cyclegan.media.timeline import MILLISECONDS, Timeline
+from cyclegan.media.formats.muxing import Patch, Plan
+from cyclegan.media.formats.pixels import pil_of
+from cyclegan.media.formats.timeline import MILLISECONDS, Timeline
 
 _ALPHA, _ANIMATED = 0x10, 0x02  # flags of VP8X
 _FLAGS = {b"ICCP": 0x20, b"EXIF": 0x08, b"XMP ": 0x04}

@@ -18,13 +18,13 @@ from av.video.stream import VideoStream
 
 from cyclegan.errors import UsageError, shown
 from cyclegan.files import atomic
-from cyclegan.media import colour
-from cyclegan.media.encodings import FORMATS, Encoding, choose
+from cyclegan.media.films import colour
+from cyclegan.media.films.encodings import FORMATS, Encoding, choose
+from cyclegan.media.films.plan import Plan, clock_of, planned
+from cyclegan.media.films.tracks import Parcels, Tracks
+from cyclegan.media.films.video import Film
+from cyclegan.media.formats.pixels import Pixels
 from cyclegan.media.frames import Frame
-from cyclegan.media.pixels import Pixels
-from cyclegan.media.plan import Plan, clock_of, planned
-from cyclegan.media.tracks import Parcels, Tracks
-from cyclegan.media.video import Film
 
 _FASTEST = 240  # pictures a second
 

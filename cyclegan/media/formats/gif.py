@@ -8,10 +8,10 @@ from typing import BinaryIO
 
 from PIL import Image
 
-from cyclegan.media.muxing import Patch, Plan, box_of
-from cyclegan.media.palette import OPAQUE, paletted
-from cyclegan.media.pixels import Pixels
-from cyclegan.media.timeline import Timeline
+from cyclegan.media.formats.muxing import Patch, Plan, box_of
+from cyclegan.media.formats.palette import OPAQUE, paletted
+from cyclegan.media.formats.pixels import Pixels
+from cyclegan.media.formats.timeline import Timeline
 
 _EXTENSION, _PICTURE, _END = b"!", b",", b";"
 _CONTROL, _APPLICATION, _CUT = 0xF9, 0xFF, -1

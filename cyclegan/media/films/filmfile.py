@@ -11,7 +11,7 @@ from av.video.stream import VideoStream
 
 from cyclegan.errors import InputError, shown
 from cyclegan.media.folder import not_there
-from cyclegan.media.opening import PIXEL_LIMIT
+from cyclegan.media.formats.opening import PIXEL_LIMIT
 
 # Playlists (m3u8, ffconcat) and addresses could name any other file or host: only these, and only local ones.
 _OPTIONS = {

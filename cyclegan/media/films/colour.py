@@ -10,7 +10,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from cyclegan.media.pixels import Pixels
+from cyclegan.media.formats.pixels import Pixels
 
 # Without FULL_CHR_H_INT swscale darkens 4:2:0 by 1 to 2 levels (measured); with these flags the mean error is 0.00.
 # It may not write rgb48 with them: its colours are garbage, those of gbrp16 are right.

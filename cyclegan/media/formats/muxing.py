@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from cyclegan.media.pixels import Pixels
+from cyclegan.media.formats.pixels import Pixels
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 

@@ -1,0 +1,1 @@
+"""What is particular to the formats of pictures and animations: PIL and bytes."""
