@@ -239,3 +239,26 @@ def test_other_threads_run_while_motion_is_found() -> None:
         stop.set()
         sys.setswitchinterval(interval)
         other.join()
+
+
+def test_a_texture_that_slides_keeps_its_contrast() -> None:
+    """Stripes that shift by half a period from frame to frame average to grey; their contrast is given back."""
+    still = np.random.default_rng(3).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    across = np.arange(64)[None, :, None]
+    stripes = [np.broadcast_to(128 + 60 * np.sin(across / 1.6 + shift), (64, 64, 3)) for shift in (0, 1.9, 0, 1.9, 0)]
+    raw = [stripe.round().astype(np.uint8) for stripe in stripes]
+    steadied = list(steady(zip(motions([still] * 5), raw, strict=True)))
+    mean = np.mean(raw, axis=0)
+    assert mean[20:44, 20:44].std() < 0.65 * raw[2][20:44, 20:44].std(), "the control: an average takes contrast"
+    assert steadied[2][20:44, 20:44].std() > 0.9 * raw[2][20:44, 20:44].std()
+    changes = [
+        np.abs(np.diff([f[20:44, 20:44].astype(float) for f in film], axis=0)).mean() for film in (raw, steadied)
+    ]
+    assert changes[1] < changes[0] / 2
+
+
+def test_noise_is_not_raised_where_there_is_nothing() -> None:
+    still, chance = np.full((64, 64, 3), 120, np.uint8), np.random.default_rng(4)
+    raw = [(still + chance.normal(0, 1.5, still.shape)).round().astype(np.uint8) for _ in range(7)]
+    steadied = list(steady(zip(motions([still] * 7), raw, strict=True)))
+    assert steadied[3].std() < 0.75 * raw[3].std()

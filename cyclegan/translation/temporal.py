@@ -2,6 +2,10 @@
 
     O_t = Σ_k M_k g_k warp(P_{t+k}) / Σ_k M_k g_k        k = -reach … reach, g a Gaussian of sigma frames
     M_k = exp(-50 · box3(‖I_t - warp(I_{t+k})‖²))        of the input I in [0, 1]; M_0 = 1
+    R_t = O_t + (√(V / var(O_t)) - 1) (O_t - soft(O_t))  V = Σ_k M_k g_k warp(var(P_{t+k})) / Σ_k M_k g_k
+
+The second step gives back what an average takes: where a texture slides over the thing it is on, as stripes do on a
+running horse, it averages out to grey. Its contrast var, the local variance, is what the frames had.
 
 Only raw translations P are averaged, never results, and each is resampled once: nothing drifts and little blurs. Where
 the input shows something else (behind a thing that moved) M is near 0 and the translation stays as it was. Past a cut
@@ -33,6 +37,8 @@ FINE_BELOW = 256  # of the short side: here the motion is found to the finest sc
 SMALLEST = 16  # a side that OpenCV finds motion in
 LARGEST = 32766  # a side that OpenCV resamples
 CUT = 0.25  # mean of M; neighbours of one scene have 0.8 to 0.95, those of two scenes 0.01 to 0.2
+CLOSE = (9, 9)  # pixels: what is finer than this is detail
+NOISE = 9.0  # the variance, in levels of 255, below which contrast is none worth restoring
 FULL = 255  # the weight of a frame in its own average
 LEFT_OUT: Any = None  # an argument that OpenCV needs not, and its type stubs think it does
 
@@ -102,18 +108,28 @@ def steady(
     A frame comes as soon as `reach` frames behind it are known; 2 · reach + 1 are held at a time. `flicker` gathers
     how much the film flickers before and after.
     """
-    window = deque[tuple[Motion, Pixels] | None]([None] * (2 * reach + 1), maxlen=2 * reach + 1)
+    window = deque[_Held | None]([None] * (2 * reach + 1), maxlen=2 * reach + 1)
     earlier: tuple[Pixels, Pixels] | None = None
     for pair in itertools.chain(pairs, [None] * reach):
-        window.append(pair)
+        window.append(None if pair is None else _Held(*pair, _contrast(pair[1])))
         if (here := window[reach]) is None:
             continue
-        motion, raw = here
-        steadied = _average(here, [*_neighbours(window, reach, 1), *_neighbours(window, reach, -1)], sigma=sigma)
+        raw = here.translated
+        neighbours = [*_neighbours(window, reach, 1), *_neighbours(window, reach, -1)]
+        steadied = _average(here, neighbours, sigma=sigma) if neighbours else raw
         if flicker is not None and earlier is not None:
-            flicker.add(motion, before=(earlier[0], raw), after=(earlier[1], steadied))
+            flicker.add(here.motion, before=(earlier[0], raw), after=(earlier[1], steadied))
         earlier = raw, steadied
         yield steadied
+
+
+@dataclass(frozen=True)
+class _Held:
+    """An input's motion, its translation, and how much contrast that has from place to place."""
+
+    motion: Motion
+    translated: Pixels
+    contrast: NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -123,11 +139,10 @@ class _Neighbour:
     distance: int
     flow: Flow
     there: Flow
-    scene: Pixels
-    translated: Pixels
+    held: _Held
 
 
-def _neighbours(window: deque[tuple[Motion, Pixels] | None], middle: int, step: int) -> Iterator[_Neighbour]:
+def _neighbours(window: deque[_Held | None], middle: int, step: int) -> Iterator[_Neighbour]:
     """Yield what follows (or precedes) the middle of the window, as far as the motion leads.
 
     Motion over several frames is composed of the steps between. Found directly it is hardly better (0.0 to 0.2 dB on
@@ -138,30 +153,53 @@ def _neighbours(window: deque[tuple[Motion, Pixels] | None], middle: int, step: 
         near, far = window[place - step], window[place]
         if near is None or far is None:
             return
-        link = far[0].forth if step > 0 else near[0].back
+        link = far.motion.forth if step > 0 else near.motion.back
         if link is None:
             return
         flow = link if seen is None else cv2.add(seen.flow, _warp(link, seen.there))
-        seen = _Neighbour(abs(place - middle), flow, _there(flow), far[0].scene, far[1])
+        seen = _Neighbour(abs(place - middle), flow, _there(flow), far)
         yield seen
 
 
-def _average(here: tuple[Motion, Pixels], neighbours: list[_Neighbour], *, sigma: float) -> Pixels:
+def _average(here: _Held, neighbours: list[_Neighbour], *, sigma: float) -> Pixels:
     """Return the weighted mean of a translated frame and its neighbours, each brought to where it stands here."""
-    motion, raw = here
-    size = raw.shape[:2]
-    total = np.multiply(raw, FULL, dtype=np.float32, order="C")  # OpenCV adds to no turned view
+    size, coarse = here.translated.shape[:2], here.contrast.shape[:2]
+    total = np.multiply(here.translated, FULL, dtype=np.float32, order="C")  # OpenCV adds to no turned view
     weights = np.full(size, FULL, np.float32)
+    contrast, certain = here.contrast.copy(), np.ones(coarse, np.float32)
     for other in neighbours:
-        nearness = math.exp(-0.5 * (other.distance / sigma) ** 2)
-        likeness = _likeness(motion.scene, other.scene, other.there)
-        alike = _resized(cv2.convertScaleAbs(likeness, alpha=FULL * nearness), size)
-        there = other.there if other.scene.shape[:2] == size else _there(_resized_flow(other.flow, size))
+        nearness = np.float32(math.exp(-0.5 * (other.distance / sigma) ** 2))
+        likeness = nearness * _likeness(here.motion.scene, other.held.motion.scene, other.there)
+        alike = _resized(cv2.convertScaleAbs(likeness, alpha=FULL), size)
+        there = other.there if likeness.shape[:2] == size else _there(_resized_flow(other.flow, size))
         # Cubic, because linear resampling is what blurs: sharpness 0.84 against 1.00 on the drawn film.
-        aligned = cv2.remap(other.translated, there, LEFT_OUT, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        aligned = cv2.remap(other.held.translated, there, LEFT_OUT, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         cv2.accumulateProduct(aligned, cv2.merge([alike] * 3), total)
         cv2.accumulate(alike, weights)
-    return np.asarray(cv2.divide(total, cv2.merge([weights] * 3), dtype=cv2.CV_8U), np.uint8)
+        known = _warp(other.held.contrast, _there(_resized_flow(other.flow, coarse)))
+        share = cv2.resize(likeness, coarse[::-1], interpolation=cv2.INTER_AREA)
+        cv2.accumulateProduct(known, share, contrast)
+        cv2.accumulate(share, certain)
+    mean = np.asarray(cv2.divide(total, cv2.merge([weights] * 3), dtype=cv2.CV_8U), np.uint8)
+    return _with_contrast(mean, contrast / certain)
+
+
+def _contrast(pixels: Pixels) -> NDArray[Any]:
+    """Return the variance of the grey within CLOSE pixels from place to place, at a quarter of the size."""
+    grey = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
+    mean = cv2.boxFilter(grey, cv2.CV_32F, CLOSE)
+    variance = cv2.subtract(cv2.sqrBoxFilter(grey, cv2.CV_32F, CLOSE), cv2.multiply(mean, mean))
+    size = [max(1, side // 4) for side in grey.shape[::-1]]
+    return np.asarray(cv2.blur(cv2.resize(variance, size, interpolation=cv2.INTER_AREA), (5, 5)), np.float32)
+
+
+def _with_contrast(mean: Pixels, contrast: NDArray[Any]) -> Pixels:
+    """Raise the fine detail of a mean to the contrast its frames had: never lowered, at most doubled."""
+    ratio = cv2.divide(contrast + NOISE, _contrast(mean) + NOISE)
+    gain = cv2.resize(np.sqrt(np.clip(ratio, 1, 4)), mean.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    soft = cv2.GaussianBlur(mean, (0, 0), CLOSE[0] / 2)
+    detail = cv2.multiply(cv2.subtract(mean, soft, dtype=cv2.CV_32F), cv2.merge([gain] * 3))
+    return np.asarray(cv2.add(soft, detail, dtype=cv2.CV_8U), np.uint8)
 
 
 def _likeness(scene: Pixels, other: Pixels, there: Flow) -> NDArray[Any]:
