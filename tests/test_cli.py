@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from PIL import Image
 
 import cyclegan.cli as cli
 from cyclegan.checkpoint import Checkpoint
-from cyclegan.cli.edge import guarded
+from cyclegan.cli.edge import Stopped, guarded
 from cyclegan.errors import StoppedEarly, StylError
 from cyclegan.networks import NETWORKS
 
@@ -180,6 +182,8 @@ AT_ONCE = {  # what can be known before anything is loaded: the words, and what 
     "translate photo.png --tile -1": "--tile",
     "translate photo.png --crf 64": "--crf",
     "translate photo.png --fps fast": "--fps fast",
+    "translate photo.png --codec h256": "did you mean 'h26",
+    "translate photo.png --codec mp3": "--codec mp3",
     "translate photo.png --fps 0": "--fps 0",
     "translate photo.png --frames": "photo.png: --frames takes folders",
     "translate horses --frames --format png": "--format png",
@@ -397,6 +401,32 @@ def test_films_and_folders_go_along_and_a_second_run_redoes_nothing(styl: Run) -
     assert len(json.loads(out)["done"]) == len(first["done"])
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGTERM")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_stopped_film_leaves_nothing_behind(number: int, code: int, here: Path) -> None:
+    make(here / "long.mp4", Recipe(count=3000))
+    words = ["translate", "long.mp4", "-m", "model.safetensors", "-o", "out", "--device", "cpu"]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "cyclegan", *words], cwd=here, env=env, stderr=subprocess.PIPE
+    ) as work:
+        deadline = time.monotonic() + 60
+        while not list(here.glob("out/.styl-*.tmp")) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        work.send_signal(number)
+        _, said = work.communicate(timeout=30)
+    assert work.returncode == code
+    assert not (here / "out" / "long.mp4").exists()
+    assert b"Traceback" not in said
+    if number != signal.SIGKILL:
+        assert b"error: stopped by" in said
+        assert not list(here.glob("out/.styl-*.tmp"))
+    else:  # the next run sweeps
+        make(here / "long.mp4", Recipe(count=3))
+        assert process(*words, cwd=here).returncode == 0
+        assert not list(here.glob("out/.styl-*.tmp"))
+
+
 @pytest.mark.usefixtures("here")
 def test_formats_frames_and_sizes_are_options(styl: Run) -> None:
     weights = ("-m", "model.safetensors")
@@ -485,7 +515,8 @@ def failing(error: BaseException) -> Callable[..., None]:
         (PermissionError(13, "Permission denied", "out.png"), 2, "error: out.png: Permission denied\n"),
         (MemoryError(), 3, "error: not enough memory\n"),
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), 3, "error: not enough memory\n"),
-        (KeyboardInterrupt(), 130, "error: stopped by Ctrl-C\n"),
+        (Stopped(signal.SIGINT), 130, "error: stopped by Ctrl-C\n"),
+        (Stopped(signal.SIGTERM), 143, "error: stopped by SIGTERM\n"),
         (StylError("two\nlines \x1b[31mred\x07", hint="\tx\ny"), 2, "error: two lines \\x1b[31mred\\x07\n  x y\n"),
     ],
     ids=lambda value: repr(value)[:40],

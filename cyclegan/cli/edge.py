@@ -10,6 +10,7 @@ import io
 import json
 import logging
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -31,7 +32,7 @@ def guarded(app: Callable[..., Any]) -> NoReturn:
             stream.reconfigure(errors="backslashreplace")
     stdout = sys.stdout
     try:
-        with warnings.catch_warnings(action="ignore"), libraries_silenced():  # people read what we say
+        with warnings.catch_warnings(action="ignore"), libraries_silenced(), stoppable():  # people read what we say
             logging.getLogger("PIL").setLevel(logging.CRITICAL)
             code = app(args=sys.argv[1:] or ["--help"], prog_name="styl", standalone_mode=False)
         if stdout:
@@ -41,11 +42,37 @@ def guarded(app: Callable[..., Any]) -> NoReturn:
         code = UNREAD
     except SystemExit as left:  # Typer leaves so, with another stdout, when nobody reads
         code = UNREAD if sys.stdout is not stdout else left.code
-    except KeyboardInterrupt:
-        code = complain("stopped by Ctrl-C", code=130)
+    except Stopped as stopped:
+        code = complain(f"stopped by {stopped.name}", code=stopped.code)
     except Exception as error:
         code = explain(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+class Stopped(BaseException):
+    """Ctrl-C or SIGTERM on their way out. Not a KeyboardInterrupt, which Typer takes for itself without a word."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.name, self.code = "Ctrl-C" if number == signal.SIGINT else "SIGTERM", 128 + number
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Let signals unwind what is under way, so that nothing half-written stays; a training has its own way."""
+
+    def stop(number: int, frame: object) -> NoReturn:
+        raise Stopped(number)
+
+    known: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    ours = [number for number, usual in known.items() if signal.getsignal(number) == usual]  # not what is ignored
+    for number in ours:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, known[number])
 
 
 @contextlib.contextmanager

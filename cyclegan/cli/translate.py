@@ -78,7 +78,7 @@ def translate(
 ) -> int:
     """Translate pictures and films: the same size out, sound kept, folders mirrored, inputs never touched."""
     jobs = _frame_jobs(inputs, output, format_) if frames else _jobs(inputs, output, format_)
-    settings = Settings(batch, quality, not no_steady, codec, crf, _rate(fps), keep_metadata, strict)
+    settings = Settings(batch, quality, not no_steady, _known(codec), crf, _rate(fps), keep_metadata, strict)
 
     from cyclegan.catalog import find, newest_run
     from cyclegan.translation.batch import open_manifest, translate_files
@@ -117,6 +117,14 @@ def _frame_jobs(inputs: list[Path], output: Path, wanted: str | None) -> list[Jo
     if len(folders) == 1 and not suffix:
         return [Job(folders[0], output)]
     return [Job(folder, output / f"{folder.resolve().name}{suffix}") for folder in folders]
+
+
+def _known(codec: str) -> str:
+    if codec != "auto":
+        from cyclegan.media.films.encodings import encoder_of
+
+        encoder_of(codec)
+    return codec
 
 
 def _rate(fps: str) -> Fraction:

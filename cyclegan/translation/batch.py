@@ -196,7 +196,7 @@ class _Work:
 
     def _fail(self, job: Job, error: StylError) -> None:
         self.summary.failed.append((job.source, error.what))
-        self.progress.note(f"failed: {error.what}")
+        self.progress.note(f"failed: {error.what}" + (f"; {error.hint}" if error.hint else ""))
         self._release(job)
         self._count()
 

@@ -107,10 +107,14 @@ def _timing(name: str, suffix: str, *, steady: bool) -> dict[str, str]:
 
 
 def _named(codec: str, suffix: str) -> tuple[str, str | None]:
-    """Return the encoder that was asked for, and the one in software that can stand in for it."""
     if codec == "auto":
         # avi shows h264 a frame late
         return {".webm": "libvpx-vp9", ".avi": "mpeg4"}.get(suffix, "libx264"), None
+    return encoder_of(codec)
+
+
+def encoder_of(codec: str) -> tuple[str, str | None]:
+    """Return the encoder that people mean, and one in software that can stand in for it; raise UsageError."""
     name = _ENCODERS.get(codec.lower(), codec.lower())
     family, _, maker = name.partition("_")
     spare = _ENCODERS.get(family) if maker in _HARDWARE else None
