@@ -9,7 +9,6 @@ from queue import SimpleQueue
 from typing import Any, Self
 
 import av
-import numpy as np
 from av.container import OutputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
@@ -20,10 +19,11 @@ from cyclegan.errors import UsageError, shown
 from cyclegan.files import atomic
 from cyclegan.media.films import colour
 from cyclegan.media.films.encodings import FORMATS, Encoding, choose
+from cyclegan.media.films.filmfile import LENIENT
 from cyclegan.media.films.plan import Plan, clock_of, planned
 from cyclegan.media.films.tracks import Parcels, Tracks
 from cyclegan.media.films.video import Film
-from cyclegan.media.formats.pixels import Pixels
+from cyclegan.media.formats.pixels import on_white
 from cyclegan.media.frames import Frame
 
 _FASTEST = 240  # pictures a second
@@ -172,7 +172,7 @@ class FilmWriter:
     def _coded(self, frame: Frame) -> VideoFrame:
         pixels, alpha = frame.pixels, frame.alpha
         if alpha is not None and not self._recipe.alpha:
-            pixels, alpha = _on_white(pixels, alpha), None
+            pixels, alpha = on_white(pixels, alpha), None
         if alpha is None and self._recipe.alpha:
             alpha = pixels[..., 0] * 0 + 255
         turn = self._plan.turn
@@ -245,14 +245,10 @@ def _open(path: Path, suffix: str, clock: Fraction) -> OutputContainer:
         options["video_track_timescale"] = str(clock.denominator)
     if FORMATS[suffix] == "mpegts":
         options |= {"mpegts_copyts": "1", "mpegts_m2ts_mode": str(int(suffix != ".ts"))}
-    return av.open(str(path), "w", format=FORMATS[suffix], container_options=options, metadata_errors="replace")
+    made: OutputContainer = av.open(str(path), "w", format=FORMATS[suffix], container_options=options, **LENIENT)
+    return made
 
 
 def _plain(error: OSError, path: Path) -> OSError:
     """Return an error of the disk under the name that the person gave."""
     return OSError(error.errno, error.strerror, str(path))
-
-
-def _on_white(pixels: Pixels, alpha: Pixels) -> Pixels:
-    opacity = alpha[..., None].astype(np.uint16)
-    return ((pixels * opacity + 255 * (255 - opacity) + 127) // 255).astype(np.uint8)

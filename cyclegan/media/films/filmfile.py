@@ -3,6 +3,7 @@
 import re
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -13,6 +14,9 @@ from cyclegan.errors import InputError, shown
 from cyclegan.media.folder import not_there
 from cyclegan.media.formats.opening import PIXEL_LIMIT
 
+# Words in other encodings than UTF-8 stop av 18 unless it is told otherwise; av 19 knows no other way.
+LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
 # Playlists (m3u8, ffconcat) and addresses could name any other file or host: only these, and only local ones.
 _OPTIONS = {
     "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts",
@@ -20,6 +24,7 @@ _OPTIONS = {
     "max_pixels": str(PIXEL_LIMIT),
 }
 _LIMIT = f"{PIXEL_LIMIT // 1_000_000} megapixels"
+UNREADABLE = "its pictures are coded in a way that cannot be read"
 DAMAGED = "if it does not open in a film player, replace or remove it"
 _CLOCK_TIME = re.compile(r"(\d{1,4}):(\d{1,2}):(\d{1,2}(?:\.\d{1,9})?)", re.ASCII)
 
@@ -31,9 +36,10 @@ def open_container(path: Path) -> InputContainer:
     if not path.is_file():  # opening a pipe would wait for ever
         raise InputError(f"{shown(path)}: not a file", hint="name a film")
     try:
-        return av.open(str(path.resolve()), "r", options=dict(_OPTIONS), metadata_errors="replace")
+        found: InputContainer = av.open(str(path.resolve()), "r", options=dict(_OPTIONS), **LENIENT)
     except (OSError, ValueError, av.FFmpegError) as error:
         raise InputError(f"{shown(path)}: {_reason(path, error)}", hint=DAMAGED) from error
+    return found
 
 
 def _reason(path: Path, error: Exception) -> str:
@@ -65,13 +71,13 @@ def _why_unusable(path: Path) -> str:
     """Ask the header once more, without the limit that makes FFmpeg forget the size, and without decoding."""
     options = _OPTIONS | {"max_pixels": str(2**31 - 1), "probesize": "32", "analyzeduration": "1", "skip_frame": "all"}
     try:
-        with av.open(str(path.resolve()), "r", options=options, metadata_errors="replace") as container:
+        with av.open(str(path.resolve()), "r", options=options, **LENIENT) as container:
             size = max(((s.width, s.height) for s in container.streams.video if s.codec_context), default=(0, 0))
     except (OSError, ValueError, av.FFmpegError):
         size = 0, 0
     if size[0] * size[1] > PIXEL_LIMIT:
         return f"{size[0]} × {size[1]} pixels, more than the {_LIMIT} that are read"
-    return "its pictures are coded in a way that cannot be read"
+    return UNREADABLE
 
 
 def declared_seconds(stream: VideoStream) -> float | None:

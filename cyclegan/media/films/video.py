@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from cyclegan.errors import InputError, shown
 from cyclegan.media.films import colour
 from cyclegan.media.films.damage import Damage, Followed, ends_within_a_packet, expected_packets, follows
-from cyclegan.media.films.filmfile import DAMAGED, choose_stream, declared_seconds, open_container
+from cyclegan.media.films.filmfile import DAMAGED, UNREADABLE, choose_stream, declared_seconds, open_container
 from cyclegan.media.films.look import Look, describe
 from cyclegan.media.formats.opening import PIXEL_LIMIT
 from cyclegan.media.frames import Frame
@@ -162,6 +162,8 @@ class Film:
             self._refuse_damage(at, f"cannot be decoded ({error.strerror})")
             self._followed.failed(at)
             return []
+        except ValueError as error:  # av 19, where it knows no decoder
+            raise InputError(f"{shown(self.path)}: {UNREADABLE}", hint=DAMAGED) from error
         for frame in frames:
             self._followed.leave(frame.pts, interlaced=frame.interlaced_frame)
         if (packet is not None and packet.is_corrupt) or any(frame.is_corrupt for frame in frames):
