@@ -19,9 +19,9 @@ from PIL import Image, ImageFilter
 from PIL.TiffImagePlugin import AppendingTiffWriter
 
 from cyclegan.errors import InputError, UsageError
-from cyclegan.media.animation import Animation, AnimationWriter, create_animation, open_animation
+from cyclegan.media.animation import Animation, AnimationWriter, create_animation, open_animation, open_picture
 from cyclegan.media.frames import Frame, Reader
-from cyclegan.media.image import Picture, open_picture, read_picture
+from cyclegan.media.image import Picture, read_picture
 
 MOVING = [".gif", ".webp", ".png"]
 PAIRS = list(itertools.product(MOVING, MOVING))

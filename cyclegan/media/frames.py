@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from cyclegan.media.image import Pixels
+from cyclegan.media.formats.pixels import Pixels
 
 
 @dataclass(frozen=True)

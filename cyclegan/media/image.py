@@ -5,7 +5,7 @@ import io
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -18,16 +18,12 @@ from cyclegan.media.formats.opening import PIXEL_LIMIT, complaints, open_file, o
 from cyclegan.media.formats.palette import paletted
 from cyclegan.media.formats.pixels import Picture, Pixels, decoded, on_white, picture_of, pil_of
 
-if TYPE_CHECKING:
-    from cyclegan.media.animation import Animation
-
 __all__ = [
     "PICTURE_SUFFIXES",
     "PIXEL_LIMIT",
     "Picture",
     "Pixels",
     "encode_picture",
-    "open_picture",
     "picture_of",
     "read_picture",
     "read_rgb",
@@ -47,17 +43,6 @@ FORMATS = {
 }
 PICTURE_SUFFIXES = frozenset(FORMATS)
 _OPAQUE_FORMATS = ("JPEG", "BMP")
-
-
-def open_picture(path: Path) -> "Picture | Animation":
-    """Read a picture, or open what has several frames or pages and is to be closed; raise InputError."""
-    from cyclegan.media.animation import open_animation  # imports this module
-
-    animation = open_animation(path)
-    if animation.several:
-        return animation
-    with animation:
-        return animation.still()
 
 
 def read_picture(path: Path) -> Picture:

@@ -12,8 +12,8 @@ from typing import Any
 
 from cyclegan.errors import InputError, StylError, UsageError, shown
 from cyclegan.files import Job, sweep_stale
-from cyclegan.media.animation import Animation
-from cyclegan.media.image import Picture, open_picture
+from cyclegan.media.animation import Animation, open_picture
+from cyclegan.media.image import Picture
 from cyclegan.media.kinds import is_film
 from cyclegan.translation.ahead import ahead
 from cyclegan.translation.film import beside

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cyclegan.errors import UsageError
-from cyclegan.media.animation import Animation, create_animation
+from cyclegan.media.animation import Animation, create_animation, open_picture
 from cyclegan.media.films.encoder import create_film, create_film_of_stills
 from cyclegan.media.films.encodings import Encoding
 from cyclegan.media.films.video import Film, open_film
 from cyclegan.media.frames import Reader, Writer
-from cyclegan.media.image import Picture, open_picture, write_picture
+from cyclegan.media.image import Picture, write_picture
 from cyclegan.media.kinds import is_film
 from cyclegan.media.sequence import Sequence, SequenceWriter
 from cyclegan.translation.film import translate_film
