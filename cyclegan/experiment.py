@@ -67,10 +67,16 @@ class CycleGAN:
     name: Literal["cyclegan"] = option("cyclegan", "two translators, two critics, and the way back")
     adversarial: Adversarial = option("least-squares", "what real and fake mean to the critics")
     cycle: float = option(10.0, "λ: weight of coming back to the start", low=0)
+    cycle_end: float = option(1.0, "share of λ that is left at the end; it falls in a line", low=0, high=1)
     identity: float = option(5.0, "weight of leaving alone what is already there; 0 saves a quarter of the time", low=0)
     history: int = option(50, "how many earlier fakes the critics are reminded of; 0: none", low=0, high=10_000)
     penalty: float = option(10.0, "weight of the gradient penalty; used by wasserstein only", low=0)
     r1: float = option(0.0, "γ: how much a critic pays for being steep at real pictures; 0: nothing", low=0)
+    r1_every: int = option(1, "steps between two payments of r1, each as much larger", low=1, high=1000)
+    nce: float = option(0.0, "weight of telling patches by what they were made of (DCLGAN); 0: not asked", low=0)
+    augment: float = option(
+        0.0, "chance that critics see a picture moved, or covered in part; for small folders", low=0, high=1
+    )
 
 
 @dataclass(frozen=True)

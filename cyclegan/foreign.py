@@ -1,12 +1,15 @@
 """Other people's checkpoints, read without running what they hold: the one door for pickles, and it is narrow."""
 
+import contextlib
 import os
 import re
 import warnings
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -26,8 +29,20 @@ def read_foreign(path: Path) -> Foreign:
 
     Damaged files raise anything at all from deep inside zip, pickle and torch, hence the wide net.
     """
-    try:
+    with _complaints(path):
         return recognise(_load(path))
+
+
+def read_tensors(path: Path) -> State:
+    """Read any network's named tensors, as float32, from a `.pth` or `.safetensors` file; raises CheckpointError."""
+    with _complaints(path):
+        return _load_safe(path) if path.suffix == ".safetensors" else _load(path)
+
+
+@contextlib.contextmanager
+def _complaints(path: Path) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:
         refused = error if isinstance(error, Refused) else _translated(error)
         raise CheckpointError(f"{shown(path)}: {refused.why}", hint=refused.hint) from error
@@ -42,15 +57,26 @@ def _translated(error: Exception) -> Refused:
 
 
 def _load(path: Path) -> State:
-    if path.exists() and not path.is_file():
-        raise Refused("is not a file", "check the path")
-    with path.open("rb") as file, warnings.catch_warnings(action="ignore"):
-        size = os.fstat(file.fileno()).st_size
-        if size > SIZE_LIMIT:
-            raise Refused(f"is larger than any known network: {size >> 20} MiB, at most {SIZE_LIMIT >> 20}")
+    with _opened(path) as (file, size), warnings.catch_warnings(action="ignore"):
         _check_kind(file, size)
         file.seek(0)
         return _tensors(torch.load(file, weights_only=True, map_location="cpu"), size)
+
+
+def _load_safe(path: Path) -> State:
+    with _opened(path) as (file, size):
+        return _tensors(safetensors.torch.load(file.read()), size)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+    if path.exists() and not path.is_file():
+        raise Refused("is not a file", "check the path")
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > SIZE_LIMIT:
+            raise Refused(f"is larger than any known network: {size >> 20} MiB, at most {SIZE_LIMIT >> 20}")
+        yield file, size
 
 
 def _check_kind(file: BinaryIO, size: int) -> None:

@@ -16,8 +16,9 @@ TOOLS = sorted((ROOT / "tools").rglob("*.py"))
 FLOORS = [
     {"__main__"},
     {"cli"},
-    {"demo"},
+    {"demo", "reporting"},
     {"training", "translation", "curation"},
+    {"metrics"},
     {"catalog"},
     {"checkpoint"},
     {"foreign", "objectives", "codecs"},
@@ -33,12 +34,13 @@ DOORS = {  # third parties, and the rooms that may talk to them
     "safetensors": {"checkpoint", "foreign"},
     "typer": {"cli"},
     "rich": {"cli"},
+    "jinja2": {"reporting"},
     "kornia": {"training"},
     "albumentations": {"training"},
     "cv2": {"training", "translation"},
     "av": {"media"},
     "psutil": {"translation"},
-    "torchvision": {"training"},
+    "torchvision": {"training", "metrics"},
     "pickle": set(),
     "dill": set(),
     "cloudpickle": set(),
@@ -47,10 +49,11 @@ DOORS = {  # third parties, and the rooms that may talk to them
     "joblib": set(),
     "yaml": set(),
     "requests": set(),
-    "urllib": set(),
+    "urllib": {"metrics"},
+    "http": {"metrics"},
 }
 STANDARD_ONLY = {"experiment", "tables", "files", "errors", "chance"}
-NO_TORCH = STANDARD_ONLY | {"media", "cli"}
+NO_TORCH = STANDARD_ONLY | {"media", "cli", "reporting"}
 NO_FILES = {"networks", "objectives"}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "yaml.load", "yaml.unsafe_load"}
 FORBIDDEN_METHODS = {"extractall", "unpack_archive"}
@@ -129,6 +132,11 @@ def test_the_cli_enters_the_training_by_its_front_door_only() -> None:
 def test_third_parties_have_their_doors(path: Path) -> None:
     for party in parties_imported(path) & DOORS.keys():
         assert room(path) in DOORS[party], f"{party} belongs in {sorted(DOORS[party])}"
+
+
+def test_one_file_talks_to_the_network() -> None:
+    talking = {path.name for path in MODULES if parties_imported(path) & {"urllib", "http"}}
+    assert talking == {"download.py"}
 
 
 @each([path for path in MODULES if room(path) in NO_TORCH])

@@ -24,7 +24,7 @@ from cyclegan.errors import StoppedEarly, StylError
 from cyclegan.networks import NETWORKS
 
 ROOT = Path(__file__).parents[1]
-VERBS = ["train", "translate", "import", "demo"]
+VERBS = ["train", "translate", "evaluate", "runs", "report", "import", "demo"]
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX only")
 
 

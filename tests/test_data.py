@@ -64,6 +64,16 @@ def test_draws_depend_on_seed_and_number_and_on_nothing_else(two: tuple[Path, Pa
     assert not torch.equal(other[0][0], straight[0][0])
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_ranks_together_see_what_one_process_sees(two: tuple[Path, Path], workers: int) -> None:
+    batches = Batches(data(*two, enlarge=1.5), batch=2, seed=4, workers=workers)
+    straight = taken(batches, 18, start=5)
+    for rank in range(3):
+        mine = itertools.islice(batches.starting(5, rank=rank, ranks=3), 6)
+        for batch, wanted in zip(mine, straight[rank::3], strict=True):
+            assert all(torch.equal(b, w) for b, w in zip(batch, wanted, strict=True))
+
+
 def test_draws_reach_workers_that_are_not_forked(two: tuple[Path, Path]) -> None:
     draws = Batches(data(*two, enlarge=1.5), batch=1, seed=0).draws
     sent = pickle.loads(pickle.dumps(draws))

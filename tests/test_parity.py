@@ -1,6 +1,7 @@
 """The recipe of 2017, written longhand, against the same recipe played by the trainer."""
 
 import itertools
+import random
 
 import pytest
 import torch
@@ -22,20 +23,23 @@ def longhand(nets: dict[str, nn.Module], pairs: list[tuple[Tensor, Tensor]], his
     opt_D = torch.optim.Adam(itertools.chain(DX.parameters(), DY.parameters()), lr=2e-4, betas=(0.5, 0.999))
     pools: dict[str, list[Tensor]] = {"x": [], "y": []}
 
+    seen = {"x": 0, "y": 0}
+
     def pooled(name: str, fake: Tensor) -> Tensor:
-        pool = pools[name]
+        pool, chance = pools[name], random.Random(seed_for("history", seen[name]))
+        seen[name] += 1
         if len(pool) < history:
             pool.append(fake.detach().clone())
             return fake.detach()
-        if torch.rand(()).item() < 0.5:
+        if chance.random() < 0.5:
             return fake.detach()
-        at = int(torch.randint(history, ()))
+        at = chance.randrange(history)
         old, pool[at] = pool[at], fake.detach().clone()
         return old
 
     losses = []
     for step, (x, y) in enumerate(pairs):
-        torch.manual_seed(seed_for(0, "step", step))
+        torch.manual_seed(seed_for(0, "turn", step, 0, 0))
         for group in (*opt_G.param_groups, *opt_D.param_groups):  # constant for the first half, then linear to zero
             group["lr"] = 2e-4 if step <= IMAGES / 2 else 2e-4 * (IMAGES - step) / (IMAGES / 2)
 
@@ -80,6 +84,8 @@ def test_five_steps_equal_the_longhand_recipe(history: int) -> None:
 
     theirs = dict(written.named_parameters())
     for name, p in played.named_parameters():
+        if name.endswith("bias") and "head" not in name and name[:8] not in ("D_x.stem", "D_y.stem"):
+            continue  # an instance norm follows and takes it away: Adam makes steps of what is rounding noise
         torch.testing.assert_close(p, theirs[name], rtol=0, atol=1e-6, msg=name)
         assert (p - before[name]).abs().max() > 1e-5, f"{name} did not move"
     for report, loss in zip(reports, losses, strict=True):

@@ -2,7 +2,7 @@
 
 import typer
 
-from cyclegan.cli import bring, demo, train, translate
+from cyclegan.cli import bring, demo, evaluate, report, runs, train, translate
 from cyclegan.cli.edge import guarded
 
 app = typer.Typer(
@@ -14,6 +14,9 @@ app = typer.Typer(
 )
 app.command("train")(train.train)
 app.command("translate")(translate.translate)
+app.command("evaluate")(evaluate.evaluate)
+app.command("runs")(runs.runs)
+app.command("report")(report.report)
 app.command("import")(bring.bring)
 app.command("demo")(demo.demo)
 

@@ -41,11 +41,15 @@ class Display(Progress):
 
     def show(self, line: Mapping[str, Any]) -> None:
         """Show one line of the log."""
-        if "score" in line:
-            scores = ", ".join(f"to {name} {value:.1f}" for name, value in line["score"].items())
-            self.note(f"{line['images']:,} images: sheet written; distance {scores}")
-        else:
+        if "losses" in line:
             self._progress(line)
+        else:
+            figures = line.get("measure") or line["untranslated"]
+            distances = ", ".join(f"to {name} {1000 * found['kid']:.1f}" for name, found in figures.items())
+            what = "sheet written; " if "measure" in line else "before translating: "
+            self.note(f"{line['images']:,} images: {what}KID × 1000 {distances}")
+            for alarm in line.get("alarms", ()):
+                self.note(f"  {alarm}")
 
     def _progress(self, line: Mapping[str, Any]) -> None:
         now, progress = time.monotonic(), float(line["progress"])

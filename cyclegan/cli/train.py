@@ -25,6 +25,7 @@ Precision = Annotated[Literal["auto", "fp32", "bf16"] | None, Option(help="Arith
 Seed = Annotated[int | None, Option(help="The same seed gives the same run.")]
 Device = Annotated[str, Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Workers = Annotated[int | None, Option(min=0, help="Processes that read pictures.  [default: cores - 1, at most 4]")]
+Features = Annotated[str, Option(help="What pictures are measured by: own, inception, or a network's weights file.")]
 TensorBoard = Annotated[bool, Option("--tensorboard", help="Also write TensorBoard logs.")]
 DryRun = Annotated[bool, Option("--dry-run", help="Print the resolved experiment and its networks; train nothing.")]
 Json = Annotated[bool, Option("--json", help="Print a summary for programs.")]
@@ -44,6 +45,7 @@ def train(
     seed: Seed = None,
     device: Device = "auto",
     workers: Workers = None,
+    features: Features = "auto",
     tensorboard: TensorBoard = False,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -69,17 +71,32 @@ def train(
         return _describe(experiment, larger_folder=max(counts), device=device, as_json=as_json)
     directory = output or Path("runs") / "-".join(map(_plain, names))
     say(f"{names[0]}: {counts[0]} pictures, {names[1]}: {counts[1]} pictures, into {shown(directory)}")
-    return _carry_out(experiment, directory, device, workers=workers, tensorboard=tensorboard, as_json=as_json)
+    return _carry_out(
+        experiment, directory, device, workers=workers, features=features, tensorboard=tensorboard, as_json=as_json
+    )
 
 
 def _carry_out(
-    experiment: Experiment, directory: Path, device: str, *, workers: int | None, tensorboard: bool, as_json: bool
+    experiment: Experiment,
+    directory: Path,
+    device: str,
+    *,
+    workers: int | None,
+    features: str,
+    tensorboard: bool,
+    as_json: bool,
 ) -> int:
     from cyclegan.training.run import train as carry_out
 
     with Display() as display:
         outcome = carry_out(
-            experiment, directory, device=device, workers=workers, tensorboard=tensorboard, tell=display.show
+            experiment,
+            directory,
+            device=device,
+            workers=workers,
+            features=features,
+            tensorboard=tensorboard,
+            tell=display.show,
         )
     for note in outcome.notes:
         say(f"note: {note}")

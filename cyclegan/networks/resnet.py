@@ -19,6 +19,7 @@ from cyclegan.networks.blocks import (
 
 Resample = Literal["strided", "antialiased", "nearest"]
 Output = Literal["tanh", "residual"]
+SEEN_BLOCKS = (0, 4)
 
 
 class ResNet(nn.Module):
@@ -53,6 +54,7 @@ class ResNet(nn.Module):
         assert blocks >= 1, "a translator without blocks sees too little"
         assert len(widths) == 5 + blocks, f"{blocks} blocks have {5 + blocks} widths, not {len(widths)}"
         stem, half, middle, *inner, double, last = widths
+        self.seen_widths = (half, middle, *(middle for number in SEEN_BLOCKS if number < blocks))
         mode = padding_mode(padding)
 
         first = nn.Conv2d(channels_in, stem, 7, padding=3, padding_mode=mode, bias=needs_bias(norm))
@@ -78,6 +80,21 @@ class ResNet(nn.Module):
         features = self.downs(self.stem(x))
         painted: Tensor = self.head(self.ups(self.blocks(features)))
         return x + painted if self.residual else painted
+
+    def layered(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Translate as `forward` does, and return what was seen on the way: `seen_widths` channels, inwards.
+
+        After each halving, and after the first and the fifth block, as CUT chose (Park et al. 2020, §3).
+        """
+        half = self.downs[0](self.stem(x))
+        seen = [half, self.downs[1](half)]
+        features = seen[-1]
+        for number, one in enumerate(self.blocks):
+            features = one(features)
+            if number in SEEN_BLOCKS:
+                seen.append(features)
+        painted: Tensor = self.head(self.ups(features))
+        return (x + painted if self.residual else painted), seen
 
 
 def derived_widths(width: int, *, blocks: int) -> tuple[int, ...]:

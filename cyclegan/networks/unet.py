@@ -28,6 +28,7 @@ class UNet(nn.Module):
         widths = [width * min(2**level, 8) for level in range(depth)]
         joined = [2 * n for n in widths[:-1]] + [widths[-1]]  # with the skip; there is none innermost
         innermost = depth - 1
+        self.seen_widths = tuple(widths[: min(4, depth)])
 
         self.downs = nn.ModuleList([named(conv=halving(channels_in, width, bias=needs_bias(norm)))])
         for level in range(1, depth):  # the innermost level may be a single pixel, which no norm can take
@@ -55,15 +56,20 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Translate (N, channels_in, H, W) in [-1, 1] to (N, channels_out, H, W) in [-1, 1]."""
+        return self.layered(x)[0]
+
+    def layered(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Translate as `forward` does, and return what was seen on the way: `seen_widths` channels, inwards."""
         skips = []
         for down in self.downs:
             x = down(x)
             skips.append(x)
+        seen = skips[: len(self.seen_widths)]
         x = skips.pop()
         for up in self.ups:
             x = torch.cat([skips.pop(), up(x)], dim=1)
         translated: Tensor = self.head(x)
-        return translated
+        return translated, seen
 
 
 def halving(channels_in: int, channels_out: int, *, bias: bool) -> nn.Conv2d:

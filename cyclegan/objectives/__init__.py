@@ -7,11 +7,12 @@ from typing import Any
 from torch import nn
 
 from cyclegan.experiment import Experiment
-from cyclegan.networks import NETWORKS, initialise
+from cyclegan.networks import NETWORKS, PatchHeads, ResNet, UNet, initialise
 from cyclegan.objectives.cyclegan import CycleGAN
+from cyclegan.objectives.history import History
 from cyclegan.objectives.objective import Objective, Turn
 
-__all__ = ["OBJECTIVES", "CycleGAN", "Objective", "Turn", "assemble", "network_specs"]
+__all__ = ["OBJECTIVES", "CycleGAN", "History", "Objective", "Turn", "assemble", "network_specs"]
 
 
 def network_specs(experiment: Experiment, *, channels: int) -> dict[str, dict[str, Any]]:
@@ -23,7 +24,10 @@ def network_specs(experiment: Experiment, *, channels: int) -> dict[str, dict[st
 
 def assemble(experiment: Experiment, *, channels: int) -> Objective:
     """Build the experiment's objective with fresh weights, drawn from torch's generator."""
-    built = {name: _build(spec) for name, spec in network_specs(experiment, channels=channels).items()}
+    built: dict[str, nn.Module] = {name: _build(spec) for name, spec in network_specs(experiment, channels=channels).items()}
+    if experiment.objective.nce:
+        assert isinstance(built["G"], ResNet | UNet)
+        built |= {name: PatchHeads(channels=built["G"].seen_widths) for name in ("H_x", "H_y")}
     for network in built.values():
         initialise(network, gain=experiment.training.init_gain)
     options = dataclasses.asdict(experiment.objective)

@@ -8,7 +8,7 @@ import torch.nn.functional as nnf
 from torch import Tensor
 from torch.nn.functional import l1_loss
 
-__all__ = ["ADVERSARIAL", "Adversarial", "gradient_penalty", "l1_loss", "r1_penalty"]
+__all__ = ["ADVERSARIAL", "Adversarial", "gradient_penalty", "l1_loss", "patch_nce", "r1_penalty"]
 
 Score = Callable[[Tensor], Tensor]
 
@@ -43,6 +43,17 @@ ADVERSARIAL: dict[str, Adversarial] = {
         fool=lambda s: -s.mean(),
     ),
 }
+
+
+def patch_nce(query: Tensor, key: Tensor, *, temperature: float = 0.07) -> Tensor:
+    """Return how hard it is to find each patch's own key among those of its picture, in nats; 0 is not at all.
+
+    Both are unit vectors (N, P, D); patch p of a translation should be more like patch p of what it was made of than
+    like any other patch (Park et al. 2020, CUT, eq. 3 and 4). The keys are not moved.
+    """
+    alike = query @ key.detach().transpose(1, 2) / temperature
+    right = torch.arange(alike.shape[1], device=alike.device).expand(alike.shape[:2])
+    return nnf.cross_entropy(alike.flatten(0, 1).float(), right.flatten())
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:

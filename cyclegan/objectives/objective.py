@@ -20,16 +20,23 @@ class Objective(nn.Module):
     `players` names, for each player, the networks whose parameters that player moves.
     `averaged` names the networks people will use: the trainer keeps their moving average.
     `routes` gives, for each way through the objective (source, target as indices of domains), the network that goes it.
+    `step` and `progress` (0 to 1) say how far the training is; whoever plays sets them before each game.
     Two rules keep turns safe: never ``yield`` inside a ``with``, and nothing in `turns` may wait for the device.
     """
 
-    players: ClassVar[Mapping[str, tuple[str, ...]]]
+    players: Mapping[str, tuple[str, ...]]
     averaged: ClassVar[tuple[str, ...]]
     routes: ClassVar[Mapping[tuple[int, int], str]]
+    step = 0
+    progress = 0.0
 
     def turns(self, *batch: Tensor) -> Iterator[Turn]:
         """Yield the moves for one batch: one tensor (N, C, H, W) in [-1, 1] for each domain."""
         raise NotImplementedError
+
+    def now(self, start: float, end: float) -> float:
+        """Return a weight that goes in a line from `start` to `end` as the training goes on."""
+        return start + (end - start) * self.progress
 
     def preview(self, *batch: Tensor) -> dict[str, Tensor]:
         """Return named rows of pictures (N, C, H, W) that show a person how far things are."""

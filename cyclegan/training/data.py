@@ -4,7 +4,7 @@ import functools
 import itertools
 import random
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,16 +67,19 @@ class Draws(Dataset[Draw]):
         drawn = [self._draw(d, number, damaged) for d in range(len(self.domains))]
         return [tensor for tensor in drawn if tensor is not None], damaged
 
+    def path(self, domain: int, number: int) -> Path:
+        """Return the picture whose turn it is in draw `number`."""
+        paths = self.domains[domain].train
+        return paths[_order(self.seed, domain, number // len(paths), len(paths))[number % len(paths)]]
+
     def _draw(self, domain: int, number: int, damaged: list[str]) -> Tensor | None:
         """Read the picture whose turn it is, or, where it is damaged, the next one that can be read.
 
         None says that there is none: an exception would leave a worker as a traceback.
         """
-        paths = self.domains[domain].train
-        for i in range(number, number + len(paths)):
-            path = paths[_order(self.seed, domain, i // len(paths), len(paths))[i % len(paths)]]
+        for i in range(number, number + len(self.domains[domain].train)):
             try:
-                return self.geometry.draw(self.read(path), seed=seed_for(self.seed, "geometry", domain, number))
+                return self.geometry.draw(self.read(self.path(domain, i)), seed=seed_for(self.seed, "geometry", domain, number))
             except InputError as error:
                 damaged.append(error.what)
         return None
@@ -110,22 +113,25 @@ class Batches:
         self.batch, self.workers, self.device = batch, workers, device
         self.damaged: dict[str, None] = {}  # a set that keeps its order
 
-    def starting(self, number: int) -> Iterator[list[Tensor]]:
-        """Yield uint8 batches (N, C, H, W), one tensor a domain, on the device, from draw `number` on, for ever."""
-        for tensors, damaged in self._loaded(range(number, 2**62)):
+    def starting(self, number: int, *, rank: int = 0, ranks: int = 1) -> Iterator[list[Tensor]]:
+        """Yield uint8 batches (N, C, H, W), one tensor a domain, on the device, from draw `number` on, for ever.
+
+        Of `ranks` processes each takes every `ranks`-th batch: together they see what one alone would.
+        """
+        first, stride = number + rank * self.batch, ranks * self.batch
+        for tensors, damaged in self._loaded(range(i, i + self.batch) for i in itertools.count(first, stride)):
             self.damaged.update(dict.fromkeys(damaged))
             if len(tensors) < len(self.domains):
                 raise StoppedEarly(f"no picture can be read any more: {damaged[-1]}", hint="check the disk")
             yield [t.to(self.device, non_blocking=True) for t in tensors]
 
-    def _loaded(self, numbers: Sequence[int]) -> Iterator[Draw]:
+    def _loaded(self, numbers: Iterable[Sequence[int]]) -> Iterator[Draw]:
         with warnings.catch_warnings():  # whoever asks for more workers than there are cores has a reason
             warnings.filterwarnings("ignore", message="This DataLoader will create")
             warnings.filterwarnings("ignore", message=".*use of fork", category=DeprecationWarning)  # workers only read
             loader = DataLoader(
                 self.draws,
-                batch_size=self.batch,
-                sampler=numbers,
+                batch_sampler=numbers,  # type: ignore[arg-type]
                 num_workers=self.workers,
                 collate_fn=_collate,
                 worker_init_fn=_quiet_worker,
@@ -134,11 +140,19 @@ class Batches:
             )
             return iter(loader)
 
-    def fixed(self) -> list[Tensor]:
-        """Return the held-back pictures, uint8 (N, C, H, W), as many of each domain, on the device."""
-        readable = [self._readable(domain) for domain in self.domains]
-        count = min(map(len, readable))
-        return [torch.stack(r[:count]).to(self.device) for r in readable]
+    def held_back(self) -> list[Tensor]:
+        """Return the held-back pictures of every domain, uint8 (N, C, H, W), on the device."""
+        return [torch.stack(self._readable(domain)).to(self.device) for domain in self.domains]
+
+    def examples(self, count: int) -> list[Tensor]:
+        """Return up to so many pictures of every domain, held-back ones first, as `held_back` does."""
+        wanted = [itertools.islice(self._readable_of([*d.held_back, *d.train]), count) for d in self.domains]
+        return [torch.stack(list(readable)).to(self.device) for readable in wanted]
+
+    def named(self, number: int, count: int) -> str:
+        """Name the pictures whose turn it was in `count` draws from `number` on."""
+        turns = [(domain, i) for domain in range(len(self.domains)) for i in range(number, number + count)]
+        return ", ".join(shown(self.draws.path(domain, i)) for domain, i in turns)
 
     def _readable(self, domain: Domain) -> list[Tensor]:
         """Return the held-back pictures that can be read; where there is none, one that is learnt stands in."""

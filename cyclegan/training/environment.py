@@ -29,6 +29,11 @@ def describe(device: str) -> dict[str, Any]:
     }
 
 
+def circumstances(device: str) -> dict[str, Any]:
+    """Return what a result depends on to the last bit, besides experiment and pictures."""
+    return {"torch": str(torch.__version__), "device": _device_name(device), "threads": torch.get_num_threads()}
+
+
 def _device_name(device: str) -> str:
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)

@@ -1,4 +1,4 @@
-"""A look at the held-back pictures: a sheet for people, and a score to choose by."""
+"""A look at the held-back pictures: a sheet for people, figures to choose by, and alarms."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,45 +6,144 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from cyclegan.codecs import Codec
 from cyclegan.media.sheet import contact_sheet
+from cyclegan.metrics.distances import diversity, fid, kid, witness
+from cyclegan.metrics.features import Features
 from cyclegan.objectives import Objective
-from cyclegan.training.metrics import sliced_wasserstein
 
-ROWS = 8  # on the sheet; all are scored
+ROWS, EXTREMES = 8, 4  # on the sheets; all pictures are measured
+BATCH = 4
+COLLAPSED, UNCHANGED = 0.25, 2.0  # share of the real pictures' diversity; levels of 255
+EARLY = 0.25  # share of the training before which nothing is alarming
+
+Measure = dict[str, dict[str, float]]
+Frames = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Look:
-    """`sheet`: pixels (H, W, 3). `scores`: distance of the pictures translated to each domain from its real ones."""
+    """Pixels (H, W, 3) of a sheet and of the worst and best pictures; figures for each domain translated to.
 
-    sheet: NDArray[np.uint8]
-    scores: dict[str, float]
+    `kid`, `kid_std`, `fid`: distance of the translated from the real pictures; `cycle`: mean error of coming back,
+    `change`: mean difference made, both in levels of 255; `diversity`: a share of the real pictures'.
+    """
+
+    sheet: Frames
+    extremes: Frames
+    measure: Measure
+    alarms: tuple[str, ...]
 
     @property
-    def mean(self) -> float:
-        """The mean score over the directions; lower is better."""
-        return sum(self.scores.values()) / len(self.scores)
+    def kid(self) -> float:
+        """The mean KID over the directions; lower is better."""
+        return sum(figures["kid"] for figures in self.measure.values()) / len(self.measure)
 
 
-def look(objective: Objective, fixed: Sequence[Tensor], codec: Codec, *, domains: Sequence[str]) -> Look:
-    """Translate the held-back pictures, (N, C, H, W) in [-1, 1] a domain, with the objective as it is now."""
-    rows = _preview(objective, fixed)
-    columns = {_caption(name, domains): _frames(codec, pictures[:ROWS]) for name, pictures in rows.items()}
-    translated = [rows["translated_x"], rows["translated_y"]]
-    scores = {domains[1 - i]: sliced_wasserstein(t, fixed[1 - i]) for i, t in enumerate(translated)}
-    return Look(contact_sheet(columns), scores)
+@dataclass(frozen=True)
+class _Way:
+    """One direction: what went in, what came out, what came back, uint8 (N, C, H, W); and how bad each is."""
+
+    source: str
+    target: str
+    pictures: Tensor
+    translated: Tensor
+    back: Tensor
+    figures: dict[str, float]
+    badness: Tensor
 
 
-def _preview(objective: Objective, fixed: Sequence[Tensor]) -> dict[str, Tensor]:
-    """Run the objective's preview four pictures at a time, as in use: without gradients and dropout."""
-    objective.eval()
-    with torch.no_grad():
-        parts = [objective.preview(*batch) for batch in zip(*(torch.split(f, 4) for f in fixed), strict=True)]
-    objective.train()
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+class Looker:
+    """Looks at an objective, always at the same held-back pictures and with the same features.
+
+    `held_back` are the pictures that are translated and `reals` those that they are measured against, uint8
+    (N, C, H, W), one tensor a domain.
+    """
+
+    def __init__(
+        self,
+        held_back: Sequence[Tensor],
+        reals: Sequence[Tensor],
+        *,
+        codec: Codec,
+        features: Features,
+        domains: Sequence[str],
+    ) -> None:
+        held_back = [_enough(pictures) for pictures in held_back]
+        self.held_back, self.codec, self.features, self.domains = held_back, codec, features, domains
+        self.real = [features(_enough(pictures)) for pictures in reals]
+        pairs = [(features(held_back[i]), self.real[1 - i], domains[1 - i]) for i in range(2)]
+        self.untranslated = {to: {"kid": kid(left, real)[0], "fid": fid(left, real)} for left, real, to in pairs}
+
+    def look(self, objective: Objective, *, progress: float) -> Look:
+        """Translate the held-back pictures with the objective as it is now, without gradients and dropout."""
+        shown = min(ROWS, *map(len, self.held_back))
+        objective.eval()
+        with torch.no_grad():
+            ways = [self._go(objective, x, y) for x, y in objective.routes]
+            rows = objective.preview(*(self.codec.encode(p[:shown]) for p in self.held_back))
+        objective.train()
+        columns = {_caption(n, self.domains): _frames(self.codec.decode(p)) for n, p in rows.items()}
+        measure = {way.target: way.figures for way in ways}
+        alarms = alarming(measure, self.untranslated) if progress >= EARLY else ()
+        return Look(contact_sheet(columns), _extremes(ways), measure, alarms)
+
+    def _go(self, objective: Objective, x: int, y: int) -> _Way:
+        """Translate one domain and back, and measure it."""
+        there, back = (objective.get_submodule(objective.routes[way]) for way in ((x, y), (y, x)))
+        pictures = self.held_back[x]
+        translated = self._through(there, pictures)
+        returned = self._through(back, translated)
+        fakes = self.features(translated)
+        distance, error = kid(fakes, self.real[y])
+        figures = {
+            "kid": distance,
+            "kid_std": error,
+            "fid": fid(fakes, self.real[y]),
+            "cycle": _levels(returned, pictures),
+            "change": _levels(translated, pictures),
+            "diversity": diversity(fakes, self.real[y]),
+        }
+        domains = self.domains[x], self.domains[y]
+        return _Way(*domains, pictures, translated, returned, figures, witness(fakes, self.real[y]))
+
+    def _through(self, network: nn.Module, pictures: Tensor) -> Tensor:
+        return torch.cat([self.codec.decode(network(self.codec.encode(b))) for b in torch.split(pictures, BATCH)])
+
+
+def alarming(measure: Measure, untranslated: Measure) -> tuple[str, ...]:
+    """Return what a person should know before waiting any longer."""
+    found = []
+    for domain, figures in measure.items():
+        if figures["diversity"] < COLLAPSED:
+            found.append(f"to {domain}: collapsed, the translations look alike")
+        if figures["change"] < UNCHANGED:
+            found.append(f"to {domain}: next to nothing is changed")
+        elif figures["kid"] > untranslated[domain]["kid"]:
+            found.append(f"to {domain}: further from real {domain} than before translating")
+    return tuple(found)
+
+
+def _enough(pictures: Tensor) -> Tensor:
+    """Return pictures, those of a folder of one or two more than once: distances need three."""
+    return pictures[torch.arange(max(3, len(pictures))) % len(pictures)]
+
+
+def _levels(one: Tensor, other: Tensor) -> float:
+    return (one.float() - other.float()).abs().mean().item()
+
+
+def _extremes(ways: Sequence[_Way]) -> Frames:
+    """Draw the best and the worst pictures of each direction, beside what they were made of."""
+    columns = {}
+    for way in ways:
+        order = way.badness.argsort()
+        for word, chosen in (("best", order[:EXTREMES]), ("worst", order.flip(0)[:EXTREMES])):
+            columns[f"{way.source}, {word}"] = _frames(way.pictures[chosen])
+            columns[f"to {way.target}, {word}"] = _frames(way.translated[chosen])
+    return contact_sheet(columns)
 
 
 def _caption(name: str, domains: Sequence[str]) -> str:
@@ -53,5 +152,5 @@ def _caption(name: str, domains: Sequence[str]) -> str:
     return {"real": here, "translated": f"to {there}", "cycled": f"{here} again", "identity": f"kept {here}"}[what]
 
 
-def _frames(codec: Codec, tensors: Tensor) -> list[NDArray[np.uint8]]:
-    return list(codec.decode(tensors).permute(0, 2, 3, 1).cpu().numpy())
+def _frames(pictures: Tensor) -> list[Frames]:
+    return list(pictures.permute(0, 2, 3, 1).cpu().numpy())

@@ -1,6 +1,7 @@
 """A training as a diary: what is carried out, and what is written down when."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,20 @@ import torch
 from cyclegan import codecs
 from cyclegan.chance import seed_for
 from cyclegan.devices import choose_device, cores
+from cyclegan.errors import StoppedEarly, out_of_memory
 from cyclegan.experiment import Experiment
+from cyclegan.metrics.features import load_features
 from cyclegan.objectives import assemble
 from cyclegan.training.data import Batches
-from cyclegan.training.look import look
+from cyclegan.training.ledger import Ledger
+from cyclegan.training.look import Looker
+from cyclegan.training.ranks import Ranks, joined, local_device, neighbours
 from cyclegan.training.runfolder import RunFolder
 from cyclegan.training.signals import Interruption
 from cyclegan.training.trainer import Trainer
 
 CODEC: dict[str, Any] = {"name": "pictures", "channels": 3}
+REALS = 256  # of each domain, that translated pictures are measured against
 
 
 @dataclass(frozen=True)
@@ -40,54 +46,106 @@ def train(
     *,
     device: str = "auto",
     workers: int | None = None,
+    features: str = "auto",
     tensorboard: bool = False,
     tell: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> Outcome:
     """Carry out an experiment in a run folder; called again on the same folder, it continues.
 
-    `workers` processes decode pictures beside the training (None: one fewer than there are cores, at most 4).
-    `tell` is given every line of the log as it is written. Ctrl-C and SIGTERM save within a step.
-    Raises UsageError, InputError, CheckpointError, and StoppedEarly when a disk is full or a loss is no number.
+    Under torchrun all processes play together, and the first one writes. `workers` processes decode pictures beside
+    each (None: one fewer than there are cores for it, at most 4). `features` are what held-back pictures are measured
+    by, see `cyclegan.metrics.features`. `tell` is given every line of the log as it is written. Ctrl-C and SIGTERM
+    save within a step. Raises UsageError, InputError, CheckpointError, and StoppedEarly when a disk is full, memory is
+    used up, or a loss is no number.
     """
-    device = choose_device(device)
-    workers = min(4, cores() - 1) if workers is None else workers
-    batches = Batches(
-        experiment.data, batch=experiment.training.batch, seed=experiment.seed, workers=workers, device=device
-    )
-    experiment = settle(experiment, larger_folder=max(len(d.train) for d in batches.domains), device=device)
-    folder = RunFolder(directory, experiment, codec=CODEC)
-    if folder.finished:
-        assert folder.state
-        return Outcome(directory, folder.state.about["images"], already=True)
+    device = local_device(choose_device(device))
+    with joined(device) as ranks:
+        workers = min(4, cores() // neighbours() - 1) if workers is None else workers
+        batches = Batches(
+            experiment.data, batch=experiment.training.batch, seed=experiment.seed, workers=max(0, workers), device=device
+        )
+        experiment = settle(experiment, larger_folder=max(len(d.train) for d in batches.domains), device=device)
+        folder = RunFolder(directory, experiment, codec=CODEC)
+        if ranks.largest(folder.finished):
+            return Outcome(directory, folder.state.about["images"] if folder.state else 0, already=True)
 
-    torch.manual_seed(seed_for(experiment.seed, "weights"))
-    objective = assemble(experiment, channels=CODEC["channels"])
-    trainer = Trainer(objective, experiment.training, seed=experiment.seed, device=device)
-    with folder as run, Interruption() as interruption:
-        run.begin(trainer, tell=tell, tensorboard=tensorboard)
-        _carry_on(run, trainer, batches, interruption)
-    signal = interruption.received if trainer.progress < 1 else None
-    damaged, notes = tuple(batches.damaged), tuple(folder.notes)
-    return Outcome(directory, trainer.images, signal=signal, damaged=damaged, notes=notes)
+        torch.manual_seed(seed_for(experiment.seed, "weights"))
+        objective = assemble(experiment, channels=CODEC["channels"])
+        trainer = Trainer(objective, experiment.training, seed=experiment.seed, device=device, ranks=ranks)
+        with folder if ranks.first else contextlib.nullcontext(), Interruption() as interruption:
+            if ranks.first:
+                folder.begin(trainer, tell=tell, tensorboard=tensorboard)
+            trainer.follow_first()
+            with explained(trainer, experiment):
+                _carry_on(folder, trainer, batches, interruption, features)
+        damaged, notes = tuple(batches.damaged), tuple(folder.notes)
+        signal = interruption.received if trainer.progress < 1 else None
+        return Outcome(directory, trainer.images, signal=signal, damaged=damaged, notes=notes)
 
 
-def _carry_on(run: RunFolder, trainer: Trainer, batches: Batches, interruption: Interruption) -> None:
+def _carry_on(
+    run: RunFolder, trainer: Trainer, batches: Batches, interruption: Interruption, features: str
+) -> None:
     """Train to the end of the budget, or to a signal, and write down what the experiment says, when it says."""
-    codec, every, domains = codecs.build(run.codec), run.experiment.every, run.experiment.data.domains
-    fixed = [codec.encode(pictures) for pictures in batches.fixed()]
-    encoded = ([codec.encode(pictures) for pictures in batch] for batch in batches.starting(trainer.images))
-    for report in trainer.reports(encoded):
-        run.note(report)
-        stop = report.progress >= 1 or interruption.received is not None
+    every, ranks = run.experiment.every, trainer.ranks
+    diary = Diary(run, batches, features) if ranks.first else None
+    ledger = Ledger(ranks, files=lambda report: batches.named(report.images - report.batch, report.batch))
+    ledger.logged = (trainer.images, trainer.seconds)
+    codec = codecs.build(run.codec)
+    drawn = batches.starting(trainer.images, rank=ranks.rank, ranks=ranks.count)
+    for report in trainer.reports([codec.encode(pictures) for pictures in batch] for batch in drawn):
+        ledger.note(report)
+        stop = report.progress >= 1 or ranks.largest(interruption.received or 0) > 0
         if stop or report.every(every.log):
-            run.log(report, seconds=trainer.seconds)
-        if report.progress >= 1 or report.every(every.sheet):
-            with trainer.averaged():
-                run.look(trainer, look(trainer.objective, fixed, codec, domains=domains))
-        if stop or report.every(every.save):
+            line = ledger.line(seconds=trainer.seconds)
+            if diary:
+                run.line(line)
+        if diary and (report.progress >= 1 or report.every(every.sheet)):
+            diary.look(trainer)
+        if diary and (stop or report.every(every.save)):
             run.save(trainer)
         if stop:
             break
+
+
+class Diary:
+    """What the first rank looks at: the held-back pictures, always the same and with the same features."""
+
+    def __init__(self, run: RunFolder, batches: Batches, features: str) -> None:
+        self.run = run
+        data = run.experiment.data
+        self.features = load_features(features, device=batches.device)
+        self.looker = Looker(
+            batches.held_back(),
+            batches.examples(REALS),
+            codec=codecs.build(run.codec),
+            features=self.features,
+            domains=data.domains,
+        )
+        run.untranslated(self.looker.untranslated, features=self.features.name)
+
+    def look(self, trainer: Trainer) -> None:
+        """Look at the translators that people will use."""
+        with trainer.averaged():
+            seen = self.looker.look(trainer.objective, progress=trainer.progress)
+        self.run.look(trainer, seen, features=self.features.name)
+
+
+@contextlib.contextmanager
+def explained(trainer: Trainer, experiment: Experiment) -> Iterator[None]:
+    """Turn memory that is used up and a device that is lost into an early stop that says so."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        data, training = experiment.data, experiment.training
+        if out_of_memory(error):
+            what = f"not enough memory for {data.size} pixels, batch {training.batch}, at {trainer.images:,} images"
+            smaller = f"--batch {training.batch // 2}" if training.batch > 1 else f"--size {data.size * 3 // 16 * 4}"
+            raise StoppedEarly(what, hint=f"try {smaller}; it goes on from what was saved last") from None
+        if isinstance(error, torch.AcceleratorError):
+            what = f"{trainer.device} was lost at {trainer.images:,} images: {str(error).splitlines()[0]}"
+            raise StoppedEarly(what, hint="the same command goes on from what was saved last") from None
+        raise
 
 
 def settle(experiment: Experiment, *, larger_folder: int, device: str) -> Experiment:

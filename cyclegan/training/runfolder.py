@@ -1,7 +1,7 @@
 """A run's folder: everything a training writes down, and everything it needs to go on.
 
 experiment.toml     the whole resolved experiment     environment.json    command, versions, device, threads
-log.jsonl           losses and scores                 sheets/*.jpg        always the same held-back pictures
+log.jsonl           losses and figures                sheets/*.jpg        always the same held-back pictures
 weights/last, best  self-describing translators       state/*             networks, optimisers, history, average
 """
 
@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from cyclegan import files
 from cyclegan.checkpoint import Checkpoint
@@ -22,14 +21,19 @@ from cyclegan.errors import CheckpointError, InputError, StoppedEarly, UsageErro
 from cyclegan.experiment import Experiment
 from cyclegan.media.image import encode_picture
 from cyclegan.objectives import network_specs
-from cyclegan.training.environment import describe
+from cyclegan.training.environment import circumstances, describe
+from cyclegan.training.ledger import SLOWER
 from cyclegan.training.look import Look
-from cyclegan.training.trainer import Report, Trainer
+from cyclegan.training.trainer import Trainer
 
 Line = dict[str, Any]
 KEPT = 2  # states; the older one is for the day the newer is damaged
-_SLOWER = "what was saved is whole; begin another run with -o and a smaller --set training.learning_rate"
-FREE_TO_CHANGE = ("training.images", "training.minutes", "every.", "data.folders")
+QUIET_TO_CHANGE = ("training.images", "training.minutes", "every.", "data.folders", "data.cache_gb")
+FREE_TO_CHANGE = (
+    *QUIET_TO_CHANGE,
+    *("training.batch", "training.accumulate", "training.learning_rate", "training.decay", "training.precision"),
+    "data.size",
+)
 
 
 class RunFolder:
@@ -40,9 +44,6 @@ class RunFolder:
         self.notes: list[str] = []
         self._check_same_experiment()
         self.state = self._newest_state()
-        self.sums: dict[str, Tensor] = {}
-        self.steps = 0
-        self.logged = (0, 0.0)  # images and seconds at the last line
         self.tell: Callable[[Line], None] = lambda _: None
         self.board: Any = None
 
@@ -87,49 +88,34 @@ class RunFolder:
         if tensorboard:
             self.board = _tensorboard(self.directory / "tensorboard", trainer.images)
 
-    def note(self, report: Report) -> None:
-        """Add a step's terms to the sums, without waiting for the device."""
-        self.steps += 1
-        for name, term in report.terms.items():
-            self.sums[name] = self.sums.get(name, 0) + term
+    def untranslated(self, figures: dict[str, dict[str, float]], *, features: str) -> None:
+        """Write down, once, how far the domains are apart before anything is learnt."""
+        if not any(line.get("features") == features for line in self.log_lines()):
+            self.line({"images": 0, "features": features, "untranslated": figures})
 
-    def log(self, report: Report, *, seconds: float) -> None:
-        """Write the mean of every term since the last line; stop where one is no number any more."""
-        losses = {name: float(total) / self.steps for name, total in self.sums.items()}
-        self.sums, self.steps = {}, 0
-        if not all(map(math.isfinite, losses.values())):
-            raise StoppedEarly(f"the losses are no numbers any more at {report.images} images", hint=_SLOWER)
-        speed = (report.images - self.logged[0]) / max(seconds - self.logged[1], 1e-9)
-        self.logged = (report.images, seconds)
-        self._line(
-            {
-                "images": report.images,
-                "progress": report.progress,
-                "seconds": round(seconds, 3),
-                "images_per_second": round(speed, 3),
-                "learning_rate": report.rate,
-                "losses": losses,
-            }
-        )
-
-    def look(self, trainer: Trainer, seen: Look) -> None:
-        """Keep a sheet and its scores; where they are the best so far, the translators too."""
-        self._write(f"sheets/{trainer.images:09d}.jpg", encode_picture(seen.sheet, suffix=".jpg", quality=90))
-        self._line({"images": trainer.images, "score": seen.scores, "mean_score": seen.mean})
+    def look(self, trainer: Trainer, seen: Look, *, features: str) -> None:
+        """Keep a sheet and its figures; where they are the best so far, the translators too."""
+        for name, sheet in ((f"{trainer.images:09d}", seen.sheet), ("extremes", seen.extremes)):
+            self._write(f"sheets/{name}.jpg", encode_picture(sheet, suffix=".jpg", quality=90))
         earlier = [
-            line["mean_score"] for line in self.log_lines() if 0 < line["images"] < trainer.images and "score" in line
+            line["kid"]
+            for line in self.log_lines()
+            if line["images"] < trainer.images and line.get("features") == features and "kid" in line
         ]
-        if trainer.images and seen.mean <= min(earlier, default=math.inf):
-            self._write("weights/best.safetensors", self._translators(trainer, score=seen.mean).encode())
+        alarms = {"alarms": seen.alarms} if seen.alarms else {}
+        self.line(
+            {"images": trainer.images, "features": features, "measure": seen.measure, "kid": seen.kid, **alarms}
+        )
+        if seen.kid <= min(earlier, default=math.inf):
+            self._write("weights/best.safetensors", self._translators(trainer, score=seen.kid).encode())
 
     def save(self, trainer: Trainer) -> None:
         """Save the translators, then everything a resume needs: a state says that all before it is written."""
         state = trainer.state()
         if not all(bool(torch.isfinite(t).all()) for t in state.values()):
             what = f"the weights are no numbers any more at {trainer.images} images: not saved"
-            raise StoppedEarly(what, hint=_SLOWER)
-        threads = torch.get_num_threads()
-        about = {"kind": "state", "images": trainer.images, "seconds": trainer.seconds, "threads": threads}
+            raise StoppedEarly(what, hint=SLOWER)
+        about = {"kind": "state", "images": trainer.images, "seconds": trainer.seconds, **circumstances(trainer.device)}
         self._write("weights/last.safetensors", self._translators(trainer).encode())
         self._write(f"state/{trainer.images:012d}.safetensors", Checkpoint(about, state).encode())
         for old in self._states()[KEPT:]:
@@ -176,6 +162,8 @@ class RunFolder:
             if not name.startswith(FREE_TO_CHANGE):
                 what = f"{shown(self.directory)}: was begun with {name} = {old!r}, now it is {new!r}"
                 raise UsageError(what, hint="go on with the same options, or -o chooses a new folder")
+            if not name.startswith(QUIET_TO_CHANGE):
+                self.notes.append(f"{name} is {new!r} from here on, it was {old!r}")
 
     def _states(self) -> list[Path]:
         return sorted((self.directory / "state").glob("*.safetensors"), reverse=True)
@@ -197,12 +185,14 @@ class RunFolder:
         about = self.state.about
         if trainer.device == "cpu":  # results depend on the number of threads
             torch.set_num_threads(int(about["threads"]))
+        for name, value in circumstances(trainer.device).items():
+            if about.get(name) != value:
+                self.notes.append(f"{name} is {value}, it was {about.get(name)}: not bit-identical from here on")
         try:
             trainer.restore(self.state.tensors, images=int(about["images"]), seconds=float(about["seconds"]))
         except (RuntimeError, KeyError, ValueError) as error:
             what = f"{shown(self.directory)}: its state does not fit this experiment: {error}".splitlines()[0]
             raise CheckpointError(what, hint="-o chooses a new folder") from None
-        self.logged = (trainer.images, trainer.seconds)
         self.state = Checkpoint(about, {})  # the tensors are the trainer's now
 
     def _check_room(self, trainer: Trainer) -> None:
@@ -213,14 +203,24 @@ class RunFolder:
             what = f"{shown(self.directory)}: the disk has {free >> 20} MB free, saving needs {need >> 20} MB"
             raise InputError(what, hint="make room, or -o chooses another folder")
 
-    def _line(self, line: Line) -> None:
+    def line(self, line: Line) -> None:
+        """Add a line to the log, to the board if there is one, and tell whoever listens."""
         with self._disk(), (self.directory / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         if self.board:
-            for group in ("losses", "score"):
-                for name, value in line.get(group, {}).items():
-                    self.board.add_scalar(f"{group}/{name}", value, line["images"])
+            self._to_board(line)
         self.tell(line)
+
+    def _to_board(self, line: Line) -> None:
+        """Show a line's figures on the board; a board that fails is left, the training goes on."""
+        groups = {"losses": line.get("losses", {}), **line.get("measure", {})}
+        try:
+            for group, figures in groups.items():
+                for name, value in figures.items():
+                    self.board.add_scalar(f"{group}/{name}", value, line["images"])
+        except Exception as error:  # whatever the library lets through: a full disk, a folder that is gone
+            self.notes.append(f"TensorBoard is given up at {line['images']:,} images: {error}")
+            self.board = None
 
     def _write(self, name: str, data: bytes) -> None:
         with self._disk():

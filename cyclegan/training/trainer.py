@@ -12,18 +12,23 @@ from torch import Tensor
 
 from cyclegan.chance import seed_for
 from cyclegan.experiment import Training
-from cyclegan.objectives import Objective, Turn
+from cyclegan.objectives import History, Objective, Turn
+from cyclegan.training.ranks import Ranks
 
 
 @dataclass(frozen=True)
 class Report:
-    """What one step did: pictures seen of each domain so far, the share of the budget used, the turns' terms."""
+    """What one step did: pictures seen of each domain so far, the share of the budget used, the turns' terms.
+
+    `skipped` counts the players whose gradients were no numbers, and who therefore stood still.
+    """
 
     images: int
     batch: int
     progress: float
     rate: float
     terms: Mapping[str, Tensor]
+    skipped: Tensor
 
     def every(self, images: int) -> bool:
         """Say whether this step passed a multiple of `images`."""
@@ -60,20 +65,25 @@ class Average:
 class Trainer:
     """Minimises each turn's loss over its player's parameters only, one optimiser a player.
 
-    `images` counts pictures seen of each domain. Chance inside a step (dropout, the history) is a function of the
-    seed and of `images`, so that a step can be repeated alone and a resume needs no generator's state.
+    `images` counts pictures seen of each domain, by all `ranks` together. Chance inside a step (dropout, places,
+    augmentation) is a function of the seed, of `images`, of the turn and of the micro-batch: a step can be repeated
+    alone, a resume needs no generator's state, and N ranks play as one process does that accumulates N micro-batches.
     """
 
-    def __init__(self, objective: Objective, training: Training, *, seed: int = 0, device: str = "cpu") -> None:
+    def __init__(
+        self, objective: Objective, training: Training, *, seed: int = 0, device: str = "cpu", ranks: Ranks | None = None
+    ) -> None:
         self.objective = objective.to(device).train()
-        self.training, self.seed, self.device = training, seed, device
+        self.training, self.seed, self.device, self.ranks = training, seed, device, ranks or Ranks()
+        for history in (module for module in objective.modules() if isinstance(module, History)):
+            history.gather, history.rank = self.ranks.gather, self.ranks.rank
         self.images, self.seconds = 0, 0.0
         self.parameters = {
             player: [p for name in networks for p in objective.get_submodule(name).parameters()]
             for player, networks in objective.players.items()
         }
         self.optimizers = {
-            player: torch.optim.Adam(parameters, lr=training.learning_rate, betas=training.betas)
+            player: torch.optim.Adam(parameters, lr=training.learning_rate, betas=training.betas, fused=True)
             for player, parameters in self.parameters.items()
         }
         averaged = [p for name in objective.averaged for p in objective.get_submodule(name).parameters()]
@@ -94,30 +104,35 @@ class Trainer:
             start = time.monotonic()
             micro_batches = list(itertools.islice(source, self.training.accumulate))
             report = self.play(micro_batches)
-            self.seconds += time.monotonic() - start
+            self.seconds = self.ranks.largest(self.seconds + time.monotonic() - start)
             yield dataclasses.replace(report, progress=self.progress)  # now that the step's time counts too
 
     def play(self, micro_batches: Sequence[Sequence[Tensor]]) -> Report:
         """Play one step; the turns of several micro-batches are played in lockstep and their gradients averaged."""
-        torch.manual_seed(seed_for(self.seed, "step", self.images))
-        rate = self._set_rate()
+        rate, seen = self._set_rate(), self.ranks.count * sum(len(batch[0]) for batch in micro_batches)
+        self.objective.progress, self.objective.step = self.progress, self.images // seen
         terms: dict[str, Tensor] = {}
+        skipped = torch.zeros((), device=self.device)
         games = [self.objective.turns(*batch) for batch in micro_batches]
-        while player := self._turn(games, terms):
-            self.optimizers[player].step()
-        seen = sum(len(batch[0]) for batch in micro_batches)
+        for number in itertools.count():
+            player = self._turn(games, terms, number)
+            if player is None:
+                break
+            skipped += self._move(player)
         self.images += seen
         if self.average:
             self.average.update(self.images, seen)
-        return Report(self.images, seen, self.progress, rate, terms)
+        return Report(self.images, seen, self.progress, rate, terms, skipped)
 
-    def _turn(self, games: Sequence[Iterator[Turn]], terms: dict[str, Tensor]) -> str | None:
+    def _turn(self, games: Sequence[Iterator[Turn]], terms: dict[str, Tensor], number: int) -> str | None:
         """Advance every game by one turn, add up gradients and terms; return whose turn it was, None at the end.
 
         Each graph is walked back before the next one grows: memory follows the micro-batch, not their number.
         """
         player = None
-        for game in games:
+        for place, game in enumerate(games):
+            among_all = place * self.ranks.count + self.ranks.rank
+            torch.manual_seed(seed_for(self.seed, "turn", self.images, number, among_all))
             with torch.autocast(torch.device(self.device).type, dtype=torch.bfloat16, enabled=self.bf16):
                 turn = next(game, None)
             if turn is None:
@@ -130,6 +145,20 @@ class Trainer:
                 terms[name] = terms.get(name, 0) + term.detach() / len(games)
         return player
 
+    def _move(self, player: str) -> Tensor:
+        """Take the player's step, unless its gradients are no numbers; return 1 where it stood still, else 0.
+
+        The optimiser decides on the device, without waiting.
+        """
+        gradients = [p.grad for p in self.parameters[player] if p.grad is not None]
+        self.ranks.average_(gradients)
+        norms = torch.stack(torch._foreach_norm(gradients))
+        unusable = (~norms.isfinite().all()).float()
+        optimizer = self.optimizers[player]
+        optimizer.found_inf = unusable  # type: ignore[attr-defined]  # as torch.amp.GradScaler tells it
+        optimizer.step()
+        return unusable
+
     def _set_rate(self) -> float:
         """Hold the step, then let it fall in a line to zero over the last share of the budget."""
         left, decay = 1 - self.progress, self.training.decay
@@ -138,6 +167,15 @@ class Trainer:
             for group in optimizer.param_groups:
                 group["lr"] = rate
         return rate
+
+    def follow_first(self) -> None:
+        """Take over what rank 0 has: fresh weights, or the state it took up."""
+        if self.ranks.count > 1:
+            progress = {"images": torch.tensor(self.images), "seconds": torch.tensor(self.seconds, dtype=torch.float64)}
+            state = self.ranks.shared(self.state() | progress)
+            images, seconds = int(state.pop("images")), float(state.pop("seconds"))
+            if not self.ranks.first:
+                self.restore(state, images=images, seconds=seconds)
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
         """Show the networks people will use: the averaged ones, where an average is kept."""

@@ -1,0 +1,89 @@
+"""Which curves tell how a run went, and in which units people think of them."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from cyclegan.reporting.chart import Chart, Level, Mark, Series
+from cyclegan.reporting.log import Log
+from cyclegan.reporting.page import Block
+from cyclegan.reporting.runs import Run
+from cyclegan.reporting.words import printable
+
+LEVELS = 127.5  # of 255 in a unit of [-1, 1]
+CRITICS = ("D", "penalty", "r1")  # how the names of their losses begin
+
+
+def charts(run: Run) -> list[Block]:
+    """Return the charts of a run that have something to draw."""
+    log = run.log
+    found = [_kid(log), _cycle(run), *_players(log, run.domains), _rate(log), _speed(log)]
+    return [chart for chart in found if chart.drawn]
+
+
+def _kid(log: Log) -> Chart:
+    series, levels = [], []
+    for tone, domain in enumerate(log.domains):
+        name = f"to {printable(domain)}"
+        points = [(look.images, 1000 * look.figure(domain, "kid")) for look in log.looks]
+        band = [1000 * look.figure(domain, "kid_std") for look in log.looks]
+        series.append(Series(name, points, band, tone=tone, dots=True))
+        if domain in log.untranslated:
+            level = 1000 * log.untranslated[domain].get("kid", math.nan)
+            levels.append(Level("untranslated", level, tone=tone))
+    mark = Mark(log.best.images, f"best {1000 * log.best.kid:.1f}") if log.best else None
+    return Chart("KID", "× 1000, lower is better", series, levels, mark, x_end=log.images)
+
+
+def _cycle(run: Run) -> Chart:
+    """Draw how far pictures come back from themselves: each batch, and the held-back pictures."""
+    log, series = run.log, []
+    names = [printable(name) for name in run.domains] or ["first", "second"]
+    for tone, (letter, home) in enumerate(zip("xy", names, strict=False)):
+        points = [(x, LEVELS * y) for x, y in _loss(log, f"cycle_{letter}")]
+        series.append(Series(f"{home} and back", points, tone=tone, faint=True))
+    for tone, domain in enumerate(reversed(run.domains)):  # a domain that is translated to: the other one comes back
+        points = [(look.images, look.figure(domain, "cycle")) for look in log.looks]
+        series.append(Series(f"{names[tone]} and back", points, tone=tone, dots=True))
+    kept = [s for s in series if any(math.isfinite(y) for _, y in s.points)]
+    if all(s.faint for s in kept):  # nothing was measured
+        kept = [replace(s, faint=False) for s in kept]
+    unit = "mean error, levels of 255" + ("; faint: while training" if any(s.faint for s in kept) else "")
+    return Chart("There and back", unit, kept, x_end=log.images)
+
+
+def _players(log: Log, domains: Sequence[str]) -> Iterator[Chart]:
+    names = list(dict.fromkeys(name for step in log.steps for name in step.losses if not name.startswith("cycle")))
+    critics = [name for name in names if name.startswith(CRITICS)]
+    for player, theirs in (("translators", [name for name in names if name not in critics]), ("critics", critics)):
+        series = [Series(_named(name, domains), _loss(log, name), tone=tone % 6) for tone, name in enumerate(theirs)]
+        yield Chart(f"Losses of the {player}", "means between two lines of the log", series, x_end=log.images)
+
+
+def _named(name: str, domains: Sequence[str]) -> str:
+    """Return a loss's name with the domain that it is about."""
+    if len(domains) != 2:
+        return printable(name)
+    here, there = map(printable, domains)
+    known = {"G": f"to {there}", "F": f"to {here}", "D_x": here, "D_y": there}
+    return f"{printable(name)} ({known[name]})" if name in known else printable(name)
+
+
+def _rate(log: Log) -> Chart:
+    highest = max((step.rate for step in log.steps if math.isfinite(step.rate)), default=0.0)
+    power = math.floor(math.log10(highest)) if highest > 0 else 0
+    points = [(step.images, step.rate / 10.0**power) for step in log.steps]
+    return Chart("Learning rate", f"× 10{_raised(power)}", [Series("rate", points, tone=5)], x_end=log.images)
+
+
+def _speed(log: Log) -> Chart:
+    points = [(step.images, step.speed) for step in log.steps]
+    return Chart("Speed", "pictures a second", [Series("speed", points, tone=5)], x_end=log.images)
+
+
+def _loss(log: Log, name: str) -> list[tuple[float, float]]:
+    return [(step.images, step.losses.get(name, math.nan)) for step in log.steps]
+
+
+def _raised(power: int) -> str:
+    return str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

@@ -1,0 +1,26 @@
+"""Numbers, times and names as people read them."""
+
+import math
+
+_DAY = 86_400
+
+
+def decimals(value: float, places: int = 1) -> str:
+    """Return a number with so many decimals, an ellipsis where it is unknown."""
+    return f"{value:,.{places}f}".replace("-", "−") if math.isfinite(value) else "…"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in its two largest units: "3 d 4 h", "2 h 05 min", "7 min 30 s", "12 s"."""
+    whole = round(max(0.0, seconds))
+    if whole >= _DAY:
+        return f"{whole // _DAY} d {whole % _DAY // 3600} h"
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
+
+
+def printable(text: str) -> str:
+    """Return a name as printable text: bytes that are none in UTF-8, and control characters, are written out."""
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,494 @@
+"""Reports on runs: what a log says, how a run fares, what to do next, and a page that stands alone."""
+
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from PIL import Image
+
+from cyclegan import files
+from cyclegan.cli.runs import runs as runs_verb
+from cyclegan.errors import InputError
+from cyclegan.experiment import Experiment
+from cyclegan.reporting.advice import Story, advise
+from cyclegan.reporting.chart import BINS, Chart, Level, Mark, Series, tick_texts, ticks
+from cyclegan.reporting.log import read_log
+from cyclegan.reporting.report import report
+from cyclegan.reporting.runs import list_runs, read_run
+from cyclegan.reporting.words import duration
+
+ROOT = Path(__file__).parents[1]
+GOOD = {"kid_std": 0.001, "fid": 90.0, "cycle": 7.0, "change": 20.0, "diversity": 0.8}
+Line = dict[str, Any]
+
+
+def step(images: int, **losses: float) -> Line:
+    known = {"G": 0.5, "F": 0.5, "cycle_x": 0.05, "cycle_y": 0.06, "D_x": 0.2, "D_y": 0.2} | losses
+    return {
+        "images": images,
+        "progress": images / 1000,
+        "seconds": images / 10,
+        "images_per_second": 10.0,
+        "learning_rate": 2e-4,
+        "losses": known,
+    }
+
+
+def look(images: int, kid: float, *, untranslated: float = 0, domains: tuple[str, str] = ("a", "b"), **of: Any) -> Line:
+    measure = {name: GOOD | {"kid": kid} | of for name in domains}
+    line = {"images": images, "features": "own", "measure": measure, "kid": kid, "alarms": []}
+    return line | ({"untranslated": {n: {"kid": untranslated, "fid": 200.0} for n in domains}} if untranslated else {})
+
+
+def make(folder: Path, lines: list[Line], *, saved: int = 0, domains: tuple[str, str] = ("a", "b"), **of: Any) -> Path:
+    """Write a run as training writes one; `of` changes its experiment, which asks for 1,000 pictures."""
+    (folder / "state").mkdir(parents=True)
+    (folder / "sheets").mkdir()
+    settings = {"training__images": 1000, "data__domains": domains} | of
+    (folder / "experiment.toml").write_bytes(
+        Experiment.load("tiny").replace(**settings).toml().encode("utf-8", "surrogateescape")
+    )
+    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "environment.json").write_text(json.dumps({"command": ["styl", "train", "--preset", "tiny"]}))
+    for line in lines:
+        if "measure" in line:
+            Image.new("RGB", (32, 16), "brown").save(folder / "sheets" / f"{line['images']:09d}.jpg")
+    if saved:
+        (folder / "state" / f"{saved:012d}.safetensors").write_bytes(b"never opened")
+    return folder
+
+
+LOOKS = [look(0, 0.07, untranslated=0.07), look(300, 0.05), look(600, 0.03), look(1000, 0.04)]
+WHOLE = [LOOKS[0], step(300), LOOKS[1], step(600), LOOKS[2], step(1000), LOOKS[3]]
+
+
+# --- the log
+
+
+def test_a_log_is_read_whatever_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    odd = ["5", "[]", "{", '{"images": "many"}', "[" * 9999, '{"images": 3, "losses": 4}', '{"images": true}', "\x00"]
+    odd += [
+        '{"images": 2, "measure": [1], "alarms": 7}',
+        '{"images": 2, "measure": {"a": 5}, "untranslated": {"a": []}}',
+    ]
+    path.write_bytes("\n".join([*odd, *map(json.dumps, WHOLE)]).encode() + b'\n\xff\n{"images": 1200, "los')
+    log = read_log(path)
+    assert [s.images for s in log.steps] == [300, 600, 1000]
+    assert log.best
+    assert (log.best.images, log.best.kid, log.images, log.seconds) == (600, 0.03, 1000, 100.0)
+    assert log.untranslated == {"a": {"kid": 0.07, "fid": 200.0}, "b": {"kid": 0.07, "fid": 200.0}}
+    assert read_log(tmp_path / "none").best is None
+
+
+def test_looks_of_old_have_no_kid_and_the_first_look_is_never_the_best(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    old = {"images": 500, "score": {"a": 20.0, "b": 30.0}, "mean_score": 25.0}
+    path.write_text("\n".join(map(json.dumps, [look(0, 0.001), old, look(900, math.nan)])))
+    log = read_log(path)
+    assert len(log.looks) == 3
+    assert log.best is None
+
+
+def test_of_equal_looks_the_last_is_the_best_as_for_the_weights(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, [look(1, 0.02), look(2, 0.02), look(3, 0.05)])))
+    best = read_log(tmp_path / "log.jsonl").best
+    assert best
+    assert best.images == 2
+
+
+def test_skimming_finds_the_same(tmp_path: Path) -> None:
+    lines = (
+        [step(i) for i in range(1, 300)]
+        + [look(300, 0.05, domains=("losses", "b"))]
+        + [step(i) for i in range(301, 400)]
+    )
+    folder = make(tmp_path / "run", lines)
+    whole, skimmed = (read_log(folder / "log.jsonl", skim=skim) for skim in (False, True))
+    assert (skimmed.best, skimmed.images, skimmed.seconds) == (whole.best, whole.images, whole.seconds)
+    assert len(skimmed.steps) < 10 < len(whole.steps)
+
+
+# --- the states of runs
+
+
+def state(folder: Path) -> str:
+    return read_run(folder).state
+
+
+def test_states_are_told_from_names_and_text(tmp_path: Path) -> None:
+    assert state(make(tmp_path / "finished", WHOLE, saved=1000)) == "finished"
+    assert state(make(tmp_path / "stopped", WHOLE[:4], saved=600)) == "stopped"
+    assert state(make(tmp_path / "unsaved", WHOLE)) == "stopped"  # the log is ahead of what a resume finds
+    assert state(make(tmp_path / "further", WHOLE, saved=1000, training__images=2000)) == "stopped"
+    assert state(make(tmp_path / "timed", WHOLE, saved=9, training__minutes=1.0)) == "finished"
+    assert state(make(tmp_path / "short", WHOLE, saved=9, training__minutes=9.0)) == "stopped"
+    assert state(make(tmp_path / "nan", [*WHOLE, step(1001, G=math.nan)], saved=600)) == "diverged"
+    assert state(make(tmp_path / "failed", [*WHOLE, {"images": 1001, "failed": "no memory"}])) == "failed"
+    (make(tmp_path / "torn", WHOLE) / "experiment.toml").write_text("[training\nimages")
+    assert state(tmp_path / "torn") == "damaged"
+    (make(tmp_path / "odd", WHOLE) / "experiment.toml").write_text("training = 5\ndata = [1]")
+    assert state(tmp_path / "odd") == "stopped"
+    (make(tmp_path / "bare", WHOLE) / "experiment.toml").unlink()
+    assert state(tmp_path / "bare") == "damaged"
+
+
+def test_training_is_what_a_living_process_holds(tmp_path: Path) -> None:
+    folder = make(tmp_path / "run", WHOLE, saved=600)
+    with files.lock(folder):
+        text = (folder / ".lock").read_text()
+        assert state(folder) == "training"
+        assert (folder / ".lock").read_text() == text
+    assert state(folder) == "stopped"  # the text is still there, and names us
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (folder / ".lock").write_text(re.sub(r"\d+", str(gone.pid), text, count=1))
+    assert state(folder) == "stopped"
+    (folder / ".lock").write_bytes(b"\xff rubbish")
+    assert state(folder) == "stopped"
+
+
+def test_runs_are_listed_newest_first_and_what_is_none_is_passed_over(tmp_path: Path) -> None:
+    now = time.time()
+    for age, name in enumerate(("c", "a", "b")):
+        os.utime(make(tmp_path / name, WHOLE, saved=1000) / "log.jsonl", (now - age, now - age))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.txt").write_text("")
+    (tmp_path / "log.jsonl.d" / "log.jsonl").mkdir(parents=True)
+    assert [run.directory.name for run in list_runs(tmp_path)] == ["c", "a", "b"]
+    assert [run.directory.name for run in list_runs(tmp_path / "a")] == ["a"]
+    told = list_runs(tmp_path)[0].encode()
+    assert told | {"age": 0} == {
+        "run": str(tmp_path / "c"),
+        "domains": ["a", "b"],
+        "state": "finished",
+        "best_kid": 0.03,
+        "best_at": 600,
+        "images": 1000,
+        "images_wanted": 1000,
+        "minutes_wanted": None,
+        "seconds": 100.0,
+        "age": 0,
+    }
+    for wrong in ("nowhere", "file.txt"):
+        with pytest.raises(InputError):
+            list_runs(tmp_path / wrong)
+        with pytest.raises(InputError):
+            read_run(tmp_path / wrong)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_the_command_prints_a_table_or_json(as_json: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make(tmp_path / "new", WHOLE, saved=1000, domains=("昼\x1b[31m", "b"))
+    make(tmp_path / "timed", [], training__minutes=90.0)
+    runs_verb(tmp_path, as_json=as_json)
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    if as_json:
+        assert {run["state"] for run in json.loads(out)["runs"]} == {"finished", "stopped"}
+    else:
+        assert re.search(r"new  .*finished  30\.0 at 600 +1,000 of 1,000  1 min 40 s", out)
+        assert "0 s of 1 h 30 min" in out
+
+
+def test_neither_command_needs_torch_and_runs_answers_at_once(tmp_path: Path) -> None:
+    for i in range(20):
+        make(tmp_path / f"{i}", [*(step(k) for k in range(0, 1000, 1)), *LOOKS], saved=1000)
+    program = (
+        "import sys, time\nfrom pathlib import Path\nbegan = time.process_time()\nimport cyclegan.cli as cli\n"
+        "cli.runs.runs(Path(sys.argv[1]), as_json=True)\nspent = time.process_time() - began\n"
+        "cli.report.report(Path(sys.argv[1]) / '0')\n"
+        "assert not {'torch', 'safetensors'} & set(sys.modules)\nassert spent < 1.0, spent\n"
+    )
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout.splitlines()[0])["runs"]) == 20
+
+
+# --- advice
+
+
+def said(tmp_path: Path, lines: list[Line], **known: Any) -> str:
+    """Return all that is said of a log, in one line."""
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    story = Story(read_log(tmp_path / "log.jsonl"), **({"progress": 1.0, "decay": 0.5} | known))
+    return " | ".join(f"{a.kind}: {a.found} {a.then}" for a in advise(story))
+
+
+def test_a_run_that_improves_to_its_end(tmp_path: Path) -> None:
+    lines = [*LOOKS[:3], look(1000, 0.02)]
+    assert said(tmp_path, lines).startswith(
+        "good: Still improving: the best look is among the last quarter. Go further"
+    )
+    assert "Let it go on" in said(tmp_path, lines, progress=0.5)
+    assert "Still improving" in said(tmp_path, [*LOOKS[:3], look(760, 0.02), look(1000, 0.03)])
+    assert "Still improving" not in said(tmp_path, [*LOOKS[:3], look(750, 0.02), look(1000, 0.03)])
+
+
+def test_a_run_whose_best_is_behind_it(tmp_path: Path) -> None:
+    assert said(tmp_path, WHOLE).startswith(
+        "note: The best was at 600 of 1,000 pictures; it has not improved since. Use"
+    )
+    assert "has not begun to fall" in said(tmp_path, WHOLE, progress=0.4)
+    assert "has not begun to fall" not in said(tmp_path, WHOLE, progress=0.6)
+
+
+def test_a_collapse_has_a_time(tmp_path: Path) -> None:
+    fallen = [LOOKS[0], look(300, 0.02), look(600, 0.05, diversity=0.2), look(1000, 0.06, diversity=0.1)]
+    assert said(tmp_path, fallen).startswith("alarm: Collapsed at 600 pictures: diversity to a and b fell below 0.25")
+    assert "The best weights are from before it" in said(tmp_path, fallen)
+    assert "Collapsed" not in said(tmp_path, [*fallen, look(1100, 0.05)])  # recovered
+    early = [look(0, 0.07, diversity=0.01), *WHOLE[1:]]  # a translator that was never trained paints one grey
+    assert "Collapsed" not in said(tmp_path, early)
+    assert "Collapsed" not in said(tmp_path, [LOOKS[0], look(300, 0.02, diversity=0.25)])
+
+
+def test_nothing_learnt(tmp_path: Path) -> None:
+    still = [LOOKS[0], look(300, 0.05, change=1.9)]
+    assert "warning: Nothing learnt to a and b: pictures change by less than 2 levels of 255" in said(tmp_path, still)
+    assert "Nothing learnt" not in said(tmp_path, [LOOKS[0], look(300, 0.05, change=2.0)])
+    flat = [LOOKS[0], look(300, 0.0672), look(600, 0.0728)]
+    assert "Nothing learnt: KID stayed within 5 % of untranslated" in said(tmp_path, flat)
+    assert "Nothing learnt" not in said(tmp_path, [*flat, look(900, 0.066)])
+    assert "Nothing learnt" not in said(tmp_path, flat[:2])  # one look is no staying
+
+
+def test_folders_that_are_alike(tmp_path: Path) -> None:
+    lines = [look(0, 0.002, untranslated=0.0019), look(300, 0.0015)]  # 1.9 standard errors
+    assert said(tmp_path, lines).startswith("alarm: The folders are alike")
+    assert "alike" not in said(tmp_path, [look(0, 0.002, untranslated=0.0021), look(300, 0.0015)])
+    del lines[0]["untranslated"]["a"]
+    lines[0]["untranslated"]["b"]["kid_std"] = 0.0001
+    assert "alike" not in said(tmp_path, lines)
+
+
+def test_critics_that_have_won(tmp_path: Path) -> None:
+    fair = [step(i) for i in range(1, 91)]
+    lost = [step(i, G=0.97, D_y=0.01) for i in range(91, 101)]
+    assert "warning: The critics have won: D_y loses 0.01 and G learns nothing from it (0.97)" in said(
+        tmp_path, [*fair, *lost]
+    )
+    assert "won" not in said(tmp_path, [*fair, *lost], adversarial="hinge")
+    assert "won" not in said(tmp_path, [*fair, *(step(i, G=0.97, D_x=0.01) for i in range(91, 101))])  # not its critic
+    assert "won" not in said(tmp_path, [*lost, *fair])
+
+
+def test_the_gravest_comes_first(tmp_path: Path) -> None:
+    text = said(tmp_path, [*WHOLE, step(1001, G=math.inf)])
+    assert text.startswith("alarm: Diverged: the losses are no numbers after 1,000 pictures. Begin another run")
+    assert said(tmp_path, [step(1, F=math.nan)]).startswith(
+        "alarm: Diverged: the losses are no numbers from the start."
+    )
+    failed = said(tmp_path, [*WHOLE, {"images": 1001, "failed": "a disk failed"}])
+    assert failed.startswith("alarm: The training failed: a disk failed.")
+    warned = LOOKS[3] | {"alarms": ["to a: nearly constant"]}
+    assert said(tmp_path, [*LOOKS[:3], warned]).startswith("warning: The training warns: to a: nearly constant.")
+
+
+def test_nothing_is_concluded_from_nothing(tmp_path: Path) -> None:
+    assert said(tmp_path, []).startswith("note: No look at the held-back pictures yet.")
+    assert said(tmp_path, [LOOKS[0]]).startswith("note: No look at the held-back pictures yet.")
+    assert said(tmp_path, LOOKS[:2]).startswith("note: Too early to say: 1 of at least 3 looks.")
+    old = {"images": 500, "score": {"a": 20.0}, "mean_score": 20.0}
+    assert said(tmp_path, [step(500), old]).startswith("note: How good it is was not measured.")
+
+
+# --- charts
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "wanted", "texts"),
+    [
+        (0, 73, [0, 20, 40, 60, 80], ["0", "20", "40", "60", "80"]),
+        (0, 200_000, [0, 50_000, 100_000, 150_000, 200_000], ["0", "50k", "100k", "150k", "200k"]),
+        (-0.3, 1, [-0.5, 0, 0.5, 1], ["−0.5", "0.0", "0.5", "1.0"]),
+        (0, 0.0002, [0, 0.00005, 0.0001, 0.00015, 0.0002], ["0.00000", "0.00005", "0.00010", "0.00015", "0.00020"]),
+        (0, 3000, [0, 1000, 2000, 3000], ["0", "1,000", "2,000", "3,000"]),
+        (0, 0, [0, 0.5], ["0.0", "0.5"]),
+    ],
+)
+def test_ticks_are_round_and_reach_around(low: float, high: float, wanted: list[float], texts: list[str]) -> None:
+    assert ticks(low, high) == wanted
+    assert tick_texts(wanted) == texts
+
+
+def curves(svg: str) -> list[list[tuple[float, float]]]:
+    """Return every unbroken curve of a chart as places on the paper."""
+    paths = re.findall(r'<path class="curve[^"]*" d="([^"]+)"', svg)
+    pieces = [piece for path in paths for piece in path.split("M") if piece]
+    return [[(float(x), float(y)) for x, y in (p.split() for p in piece.split("L"))] for piece in pieces]
+
+
+def test_a_curve_is_where_its_numbers_are() -> None:
+    svg = Chart("T", "", [Series("s", [(0, 0), (50, 5), (100, 10)])]).svg
+    ((left, bottom), (middle, half), (right, top)) = curves(svg)[0]
+    assert (middle, half) == pytest.approx(((left + right) / 2, (bottom + top) / 2))
+    assert left < right
+    assert top < bottom
+
+
+def test_what_is_no_number_is_a_gap_and_thousands_of_points_are_few() -> None:
+    points = [(i, math.nan if 900 <= i < 1100 else math.sin(i / 300)) for i in range(2000)]
+    svg = Chart("T", "", [Series("s", points)]).svg
+    pieces = curves(svg)
+    assert len(pieces) == 2
+    assert 100 < sum(map(len, pieces)) <= BINS
+    assert "nan" not in svg.lower()
+    assert not Chart("T", "", [Series("s", [(1, math.nan)])]).drawn
+
+
+def test_one_wild_value_does_not_flatten_the_rest_and_is_named() -> None:
+    svg = Chart("T", "", [Series("s", [(0, 412.0), (1, 40.0), (2, 30.0), (3, 25.0)], dots=True)]).svg
+    assert "↑ 412" in svg
+    (_, first), (_, last) = curves(svg)[0][1], curves(svg)[0][-1]
+    assert last - first > 30
+
+
+@pytest.mark.parametrize("values", [[], [math.nan], [0.0], [5.0], [-1.0, -2.0], [1e-9, 1e9], [math.inf, 1.0], [1e300]])
+def test_any_values_make_an_image(values: list[float]) -> None:
+    series = Series("<s>&", list(enumerate(values)), band=[0.1 * v for v in values], dots=True)
+    svg = Chart('<T>&"', "u", [series], [Level("l", math.nan), Level("m", 3.0)], Mark(0, "<b>")).svg
+    root = ElementTree.fromstring(svg)
+    assert "nan" not in svg
+    assert "inf" not in svg
+    assert root.get("aria-label") == '<T>&"'
+
+
+# --- the page
+
+
+class Page(HTMLParser):
+    """Checks that elements nest, and gathers texts and addresses."""
+
+    VOID = frozenset({"meta", "img"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.texts: list[str] = []
+        self.feed(html)
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+        assert not any(name.startswith("on") for name, _ in attrs)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+
+def page(folder: Path) -> Page:
+    return Page(report(read_run(folder)).decode())
+
+
+def test_the_page_tells_the_run_and_needs_nothing_else(tmp_path: Path) -> None:
+    folder = make(tmp_path / "run", WHOLE, saved=1000)
+    (folder / "weights").mkdir()
+    (folder / "weights" / "best.safetensors").write_bytes(b"never opened")
+    (folder / "data.json").write_text(json.dumps({"a": {"pictures": 30}, "b": {"pictures": 40}, "note": "fine"}))
+    Image.new("RGB", (8, 8)).save(folder / "sheets" / "extremes.jpg")
+    found = page(folder)
+    assert all(address.startswith("data:image/jpeg;base64,") for address in found.addresses)
+    assert len(found.addresses) == 3
+    assert "script" not in found.tags
+    assert not re.search(rb"(?i)https?://|@import|url\(", report(read_run(folder)))
+    for words in (
+        "a and b Finished The best was at 600 of 1,000 pictures; it has not improved since.",
+        "The best look 600 pictures seen, KID × 1000 30.0",
+        "The last look 1,000 pictures seen, KID × 1000 40.0",
+        "untranslated 70.0 200.0 … … … first look, 0 70.0 ± 1.0 90.0 7.0 20.0 0.80 best look, 600 30.0 ± 1.0",
+        "training.images 1,000 4,500 pictures of each domain to see",
+        "pictures 30 40",
+        f"styl train --preset {folder}/experiment.toml --images 2000 -o {folder}",
+        f"styl translate PICTURES -m {folder}/weights/best.safetensors",
+        "G (to b)",
+    ):
+        assert words in found.text, words
+    assert "training.learning_rate" not in found.text.split("The whole experiment.toml")[0]  # as in the preset
+
+
+def faulty(root: Path) -> Iterator[Path]:
+    old = {"images": 500, "score": {"a": 20.0, "b": 30.0}, "mean_score": 25.0}
+    yield make(root / "nothing", [])
+    yield make(root / "one look", [step(300), look(300, 0.05)])
+    yield make(root / "first look", [LOOKS[0]])
+    yield make(root / "old", [step(500), old])
+    yield make(root / "long", [*(step(i) for i in range(2000)), *LOOKS])
+    yield make(root / "no numbers", [step(1, G=math.nan), look(1, math.nan), step(2, G=math.inf), look(2, math.inf)])
+    yield make(root / "others", [step(5, weird=1.0, D_new=2.0), look(5, 0.05, domains=("c", "d"))])
+    (make(root / "torn", WHOLE) / "experiment.toml").write_text("[training\nimages")
+    yield root / "torn"
+    (make(root / "odd", WHOLE) / "experiment.toml").write_text("training = 5\nobjective = [1]\nnew.option = 1979-05-27")
+    (root / "odd" / "environment.json").write_text('{"command": 5, "device": null, "threads": []}')
+    (root / "odd" / "data.json").write_text('[{"a": 1}]')
+    (root / "odd" / "sheets" / "000000600.jpg").write_bytes(b"no picture")
+    (root / "odd" / "sheets" / "latest.jpg").write_bytes(b"no number")
+    yield root / "odd"
+    (make(root / "bare", WHOLE) / "environment.json").unlink()
+    (root / "bare" / "experiment.toml").unlink()
+    yield root / "bare"
+
+
+def test_any_log_makes_a_page(tmp_path: Path) -> None:
+    for folder in faulty(tmp_path):
+        found = page(folder)
+        assert "Curves" in found.text or folder.name in ("nothing",), folder
+        assert not re.search(r"\b(nan|inf|None)\b", found.text.split("The whole experiment")[0].split("Settings")[0]), (
+            folder
+        )
+
+
+def test_names_are_text_and_never_markup(tmp_path: Path) -> None:
+    evil = ("<script>alert(1)</script>", '"><img src=x onerror=y>')
+    lines = [look(i, 0.05, untranslated=0.07, domains=evil, alarms=["<u>"]) for i in (0, 10, 20)]
+    folder = make(tmp_path / "<em>run & 'so'", [*lines, step(20, **{"<u>": 1.0})], domains=evil)
+    (folder / "environment.json").write_text(json.dumps({"device": "<s>", "device_name": "<s>", "command": ["</pre>"]}))
+    (folder / "data.json").write_text(json.dumps({"<u>": {"<s>": "<em>"}}))
+    found = page(folder)
+    assert not {"script", "u", "s", "em"} & set(found.tags)
+    assert all(address.startswith("data:") for address in found.addresses)
+    assert "to <script>alert(1)</script>" in found.text
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names of any bytes")
+def test_names_that_are_no_text_are_written_out(tmp_path: Path) -> None:
+    folder = make(tmp_path / "run", WHOLE, saved=1000, domains=("caf\udce9", "b"))
+    assert "caf\\xe9 and b" in page(folder).text
+
+
+def test_times_are_read_at_a_glance() -> None:
+    assert [duration(s) for s in (0, 59.6, 3599, 7500, 90_000)] == [
+        "0 s",
+        "1 min 00 s",
+        "59 min 59 s",
+        "2 h 05 min",
+        "1 d 1 h",
+    ]
