@@ -142,9 +142,16 @@ def _plain(text: str) -> str:
 
 def say(line: str) -> None:
     """Print a line that tells a person how things go: on standard error, so that results can be piped."""
-    print(line, file=sys.stderr, flush=True)
+    if speaks():
+        print(line, file=sys.stderr, flush=True)
 
 
 def result(line: str, *, summary: dict[str, Any], as_json: bool) -> None:
     """Print the outcome on standard output, for a person or for a program."""
-    print(json.dumps(summary) if as_json else line, flush=True)
+    if speaks():
+        print(json.dumps(summary) if as_json else line, flush=True)
+
+
+def speaks() -> bool:
+    """Tell whether this process speaks for all: of those that torchrun started, the first does."""
+    return os.environ.get("RANK", "0") == "0"

@@ -11,6 +11,7 @@ from cyclegan.errors import shown
 Root = Annotated[Path, Argument(help="A folder of runs.")]
 Json = Annotated[bool, Option("--json", help="Print a list for programs.")]
 HEAD = ("run", "domains", "state", "best KID × 1000", "pictures", "trained", "last written")
+WIDEST = 48  # cells that names of domains may take
 
 
 def runs(root: Root = Path("runs"), as_json: Json = False) -> int:
@@ -24,13 +25,17 @@ def runs(root: Root = Path("runs"), as_json: Json = False) -> int:
 
 
 def _row(run: dict[str, Any]) -> tuple[str, ...]:
+    from rich.cells import cell_len, set_cell_size
+
     from cyclegan.reporting.words import duration
 
+    domains = ", ".join(run["domains"])
+    domains = domains if cell_len(domains) <= WIDEST else set_cell_size(domains, WIDEST - 1) + "…"
     best = "" if run["best_kid"] is None else f"{1000 * run['best_kid']:.1f} at {run['best_at']:,}"
     pictures = f"{run['images']:,}" + (f" of {run['images_wanted']:,}" if run["images_wanted"] else "")
     whole = f" of {duration(60 * run['minutes_wanted'])}" if run["minutes_wanted"] else ""
     trained, written = duration(run["seconds"]) + whole, f"{duration(run['age'])} ago"
-    return run["run"], ", ".join(run["domains"]), run["state"], best, pictures, trained, written
+    return run["run"], domains, run["state"], best, pictures, trained, written
 
 
 def _table(rows: list[tuple[str, ...]]) -> str:

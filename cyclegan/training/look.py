@@ -75,7 +75,7 @@ class Looker:
         self.held_back, self.codec, self.features, self.domains = held_back, codec, features, domains
         self.real = [features(_enough(pictures)) for pictures in reals]
         pairs = [(features(held_back[i]), self.real[1 - i], domains[1 - i]) for i in range(2)]
-        self.untranslated = {to: {"kid": kid(left, real)[0], "fid": fid(left, real)} for left, real, to in pairs}
+        self.untranslated = {to: _distances(left, real) for left, real, to in pairs}
 
     def look(self, objective: Objective, *, progress: float) -> Look:
         """Translate the held-back pictures with the objective as it is now, without gradients and dropout."""
@@ -97,11 +97,8 @@ class Looker:
         translated = self._through(there, pictures)
         returned = self._through(back, translated)
         fakes = self.features(translated)
-        distance, error = kid(fakes, self.real[y])
         figures = {
-            "kid": distance,
-            "kid_std": error,
-            "fid": fid(fakes, self.real[y]),
+            **_distances(fakes, self.real[y]),
             "cycle": _levels(returned, pictures),
             "change": _levels(translated, pictures),
             "diversity": diversity(fakes, self.real[y]),
@@ -129,6 +126,11 @@ def alarming(measure: Measure, untranslated: Measure) -> tuple[str, ...]:
 def _enough(pictures: Tensor) -> Tensor:
     """Return pictures, those of a folder of one or two more than once: distances need three."""
     return pictures[torch.arange(max(3, len(pictures))) % len(pictures)]
+
+
+def _distances(features: Tensor, real: Tensor) -> dict[str, float]:
+    distance, error = kid(features, real)
+    return {"kid": distance, "kid_std": error, "fid": fid(features, real)}
 
 
 def _levels(one: Tensor, other: Tensor) -> float:

@@ -1,0 +1,131 @@
+"""Looks at held-back pictures: figures that mean what they say, alarms that ring, sheets that show extremes."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cyclegan.codecs import Pictures
+from cyclegan.metrics.distances import kid, witness
+from cyclegan.objectives import CycleGAN
+from cyclegan.training.look import Look, Looker, alarming
+
+RED, BLUE = (200, 40, 40), (40, 40, 200)
+DOMAINS = ("red", "blue")
+
+
+class Colours:
+    """Features anyone can follow: the mean colour of the four quarters of a picture."""
+
+    name, protocol = "colours", "quarters"
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        return nn.functional.adaptive_avg_pool2d(pictures.double() / 255, 2).flatten(1)
+
+
+class Painter(nn.Module):
+    """A translator that is a function, and remembers how it was called."""
+
+    def __init__(self, paint: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.paint, self.dropout = paint, nn.Dropout(0.9)
+        self.largest = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert not torch.is_grad_enabled()
+        self.largest = max(self.largest, len(x))
+        painted: Tensor = self.dropout(self.paint(x))
+        return painted
+
+
+def pictures(colour: tuple[int, int, int], count: int, *, seed: int) -> Tensor:
+    chance = np.random.default_rng(seed)
+    shades = chance.integers(-30, 30, (count, 1, 8, 8)) + np.array(colour)[None, :, None, None]
+    return torch.from_numpy(shades.clip(0, 255).astype(np.uint8))
+
+
+def looker(*, counts: tuple[int, int] = (12, 20)) -> Looker:
+    held = [pictures(RED, counts[0], seed=0), pictures(BLUE, counts[1], seed=1)]
+    reals = [pictures(RED, 40, seed=2), pictures(BLUE, 40, seed=3)]
+    return Looker(held, reals, codec=Pictures(), features=Colours(), domains=DOMAINS)
+
+
+def look(to_blue: Callable[[Tensor], Tensor], to_red: Callable[[Tensor], Tensor], **options: object) -> Look:
+    critics = nn.Linear(1, 1), nn.Linear(1, 1)
+    objective = CycleGAN(G=Painter(to_blue), F=Painter(to_red), D_x=critics[0], D_y=critics[1])
+    seen = looker(**options).look(objective.train(), progress=0.5)  # type: ignore[arg-type]
+    assert objective.training, "it is given back as it was"
+    for name in ("G", "F"):
+        painter = objective.get_submodule(name)
+        assert isinstance(painter, Painter)
+        assert painter.largest <= 8, "memory does not follow the number of pictures"
+    return seen
+
+
+def swapped(x: Tensor) -> Tensor:
+    return x.flip(1)  # red for blue: exactly what should be learnt
+
+
+def unchanged(x: Tensor) -> Tensor:
+    return x
+
+
+def test_leaving_alone_is_told_from_translating() -> None:
+    alone, right = look(unchanged, unchanged), look(swapped, swapped)
+    before = looker().untranslated
+    for domain in DOMAINS:
+        assert alone.measure[domain]["kid"] == pytest.approx(before[domain]["kid"], rel=1e-9)
+        assert alone.measure[domain]["change"] == alone.measure[domain]["cycle"] == 0
+        assert right.measure[domain]["change"] == pytest.approx(2 / 3 * 160, abs=3)  # two of three channels by 160
+        assert right.measure[domain]["cycle"] == 0
+        assert abs(right.measure[domain]["kid"]) < 3 * right.measure[domain]["kid_std"] < before[domain]["kid"] / 10
+        assert right.measure[domain]["diversity"] == pytest.approx(1, abs=0.3)
+    assert right.kid < alone.kid == sum(f["kid"] for f in alone.measure.values()) / 2
+    assert not right.alarms
+    assert [alarm.split(":")[0] for alarm in alone.alarms] == ["to blue", "to red"]
+    assert all("nothing is changed" in alarm for alarm in alone.alarms)
+
+
+def test_the_way_back_is_measured() -> None:
+    darker = look(lambda x: x - 8 / 127.5, unchanged)
+    assert darker.measure["blue"]["cycle"] == pytest.approx(8, abs=1e-5)
+    assert darker.measure["red"]["cycle"] == pytest.approx(8, abs=1e-5), "whichever of the two it is"
+
+
+def test_a_collapse_rings() -> None:
+    same = pictures(BLUE, 1, seed=9)
+    seen = look(lambda x: Pictures().encode(same).expand(len(x), -1, -1, -1), swapped)
+    assert seen.measure["blue"]["diversity"] == pytest.approx(0, abs=1e-9)
+    assert seen.alarms == ("to blue: collapsed, the translations look alike",)
+
+
+def test_what_is_worse_than_nothing_rings() -> None:
+    figures = {"kid": 2.0, "diversity": 1.0, "change": 30.0}
+    assert alarming({"blue": figures}, {"blue": {"kid": 1.0}}) == (
+        "to blue: further from real blue than before translating",
+    )
+
+
+def test_nothing_rings_early() -> None:
+    objective = CycleGAN(G=Painter(unchanged), F=Painter(unchanged), D_x=nn.Linear(1, 1), D_y=nn.Linear(1, 1))
+    assert not looker().look(objective, progress=0.1).alarms
+
+
+@pytest.mark.parametrize("counts", [(1, 1), (2, 50), (9, 3)])
+def test_folders_of_any_size_are_measured(counts: tuple[int, int]) -> None:
+    seen = look(swapped, swapped, counts=counts)
+    assert all(np.isfinite(value) for figures in seen.measure.values() for value in figures.values())
+
+
+def test_extremes_are_the_nearest_and_the_farthest_from_the_real() -> None:
+    """One of the reds stayed red: it must be the worst."""
+    fakes, reals = Colours()(pictures(BLUE, 12, seed=4)), Colours()(pictures(BLUE, 40, seed=5))
+    fakes[7] = Colours()(pictures(RED, 1, seed=6))[0]
+    assert int(witness(fakes, reals).argmax()) == 7
+    # the witness is what the distance is made of: its mean, with the reals' own kernel, is the distance
+    constant = (reals @ reals.T / 12 + 1) ** 3
+    inner = (constant.sum() - constant.trace()) / (40 * 39)
+    across = ((fakes @ reals.T / 12 + 1) ** 3).mean()
+    assert float(witness(fakes, reals).mean() + inner - across) == pytest.approx(kid(fakes, reals)[0], rel=1e-9)
