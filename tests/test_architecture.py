@@ -35,7 +35,7 @@ DOORS = {  # third parties, and the rooms that may talk to them
     "typer": {"cli"},
     "rich": {"cli"},
     "jinja2": {"reporting"},
-    "kornia": {"training"},
+    "kornia": {"objectives"},
     "albumentations": {"training"},
     "cv2": {"training", "translation"},
     "av": {"media"},

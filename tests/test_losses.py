@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cyclegan.experiment import Experiment
+from cyclegan.objectives import CycleGAN, assemble
 from cyclegan.objectives.history import History
-from cyclegan.objectives.losses import ADVERSARIAL, gradient_penalty, r1_penalty
+from cyclegan.objectives.losses import ADVERSARIAL, gradient_penalty, patch_nce, r1_penalty
 
 LN2 = math.log(2)
 SCORES = torch.tensor([0.0, 1.0, -2.0])
@@ -206,3 +208,70 @@ def test_history_goes_on_from_its_state(filled: int) -> None:
             out.append(history.swap(numbered(100 + i)))
         assert torch.equal(*out)
     assert torch.equal(first.kept, second.kept)
+
+
+def test_patch_nce_by_hand() -> None:
+    patches = torch.eye(2)[None]  # two patches that have nothing in common
+    right, wrong = patch_nce(patches, patches, temperature=1), patch_nce(patches, patches.flip(1), temperature=1)
+    assert right.item() == pytest.approx(math.log(1 + math.exp(-1)), rel=1e-6)
+    assert wrong.item() == pytest.approx(math.log(1 + math.exp(1)), rel=1e-6)
+    sharp = patch_nce(patches, patches, temperature=0.1)
+    assert sharp.item() == pytest.approx(math.log(1 + math.exp(-10)), rel=1e-2)
+
+
+def test_patches_are_compared_within_their_picture_only() -> None:
+    first, second = torch.eye(4)[None, :2], torch.eye(4)[None, 2:]
+    both = patch_nce(torch.cat([first, first]), torch.cat([first, second]), temperature=1)
+    apart = (patch_nce(first, first, temperature=1) + patch_nce(first, second, temperature=1)) / 2
+    assert both.item() == pytest.approx(apart.item(), rel=1e-6)
+    query, key = first.clone().requires_grad_(), first.clone().requires_grad_()
+    patch_nce(query, key).backward()  # type: ignore[no-untyped-call]
+    assert query.grad is not None
+    assert key.grad is None, "what was there is not moved towards what was made of it"
+
+
+def game(**overrides: object) -> tuple[CycleGAN, Tensor, Tensor]:
+    options = [f"objective.{name}={value}" for name, value in overrides.items()]
+    small = ["data.size=16", "translator.width=4", "translator.blocks=1", "critic.width=4", "critic.layers=1"]
+    torch.manual_seed(0)
+    objective = assemble(Experiment.load("cyclegan-2017", overrides=[*small, *options]), channels=3)
+    assert isinstance(objective, CycleGAN)
+    return objective, torch.rand(2, 3, 16, 16) * 2 - 1, torch.rand(2, 3, 16, 16) * 2 - 1
+
+
+def test_the_translators_loss_is_the_sum_of_its_parts() -> None:
+    objective, x, y = game(nce=2, cycle_end=0.5, identity=3)
+    objective.progress = 0.5
+    turn = next(objective.turns(x, y))
+    t = {name: value.item() for name, value in turn.terms.items()}
+    total = t["G"] + t["F"] + 7.5 * (t["cycle_x"] + t["cycle_y"]) + 3 * (t["identity_x"] + t["identity_y"])
+    assert turn.loss.item() == pytest.approx(total + 2 * (t["nce_x"] + t["nce_y"]), rel=1e-5)
+    assert t["nce_x"] == pytest.approx(math.log(64), abs=1), "no patch is known yet: 64 of half the size, fewer within"
+    torch.autograd.backward(turn.loss, inputs=list(objective.parameters()))
+    for name in objective.players["translators"]:
+        for key, parameter in objective.get_submodule(name).named_parameters():
+            assert parameter.grad is not None, f"{name}.{key}"
+
+
+def test_r1_is_paid_lazily_and_as_much_in_all() -> None:
+    objective, x, y = game(r1=4, r1_every=3, history=0)
+    paid = []
+    for objective.step in range(6):
+        *_, critics = objective.turns(x, y)
+        bare = (critics.terms["D_x"] + critics.terms["D_y"]).item()
+        paid.append((critics.loss.item() - bare, "r1" in critics.terms))
+    assert [named for _, named in paid] == [True, False, False] * 2
+    steep = r1_penalty(objective.D_x, x) + r1_penalty(objective.D_y, y)
+    assert paid[0][0] == pytest.approx(3 * 4 / 2 * steep.item(), rel=1e-4)
+    assert all(amount == pytest.approx(0, abs=1e-6) for amount, named in paid if not named)
+
+
+def test_critics_that_are_shown_changed_pictures_still_teach() -> None:
+    objective, x, y = game(augment=1, history=0)
+    plain, _, _ = game(history=0)
+    torch.manual_seed(3)
+    changed, same = next(objective.turns(x, y)), next(plain.turns(x, y))
+    assert changed.terms["G"].item() != same.terms["G"].item()
+    assert changed.terms["cycle_x"].item() == same.terms["cycle_x"].item(), "the cycle sees pictures as they are"
+    torch.autograd.backward(changed.terms["G"], inputs=list(objective.G.parameters()))
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in objective.G.parameters())

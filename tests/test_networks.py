@@ -1,5 +1,6 @@
 """Networks: published sizes, true size requirements, live gradients, and layers equal to torch's."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cyclegan.networks import NETWORKS, PatchGAN, ResNet, UNet, initialise
+from cyclegan.networks import NETWORKS, PatchGAN, PatchHeads, ResNet, UNet, initialise
 from cyclegan.networks.blocks import BlurHalve, InstanceNorm
 
 TRANSLATORS: list[tuple[str, dict[str, Any]]] = [
@@ -212,3 +213,33 @@ def test_pruned_widths_survive_a_table() -> None:
     with torch.device("meta"):
         network = ResNet(blocks=1, widths=[4, 8, 16, 5, 8, 4], separable=True)
     assert network.blocks[0].first.conv.pointwise.weight.shape == (5, 16, 1, 1)
+
+
+WAYS: list[Callable[[], ResNet | UNet]] = [
+    lambda: ResNet(width=4, blocks=6),
+    lambda: ResNet(width=4, blocks=2, resample="antialiased", output="residual"),
+    lambda: UNet(width=4, depth=3),
+]
+
+
+@pytest.mark.parametrize("build", WAYS)
+def test_what_is_seen_on_the_way_changes_nothing(build: Callable[[], ResNet | UNet]) -> None:
+    network, x = build().eval(), torch.randn(2, 3, 32, 24)
+    translated, seen = network.layered(x)
+    assert torch.equal(translated, network(x))
+    assert tuple(layer.shape[1] for layer in seen) == network.seen_widths
+    sides = [layer.shape[2] for layer in seen]
+    assert sides == sorted(sides, reverse=True)
+    assert sides[0] == 16, "the first is half as large: colours alone say too little"
+
+
+def test_heads_give_unit_vectors_at_the_places_asked_for() -> None:
+    heads, layer = PatchHeads(channels=[5], width=8), torch.randn(2, 5, 4, 3)
+    (everywhere,), (chosen,) = (heads([layer], [places]) for places in (torch.arange(12), torch.tensor([7, 2])))
+    assert chosen.shape == (2, 2, 8)
+    torch.testing.assert_close(chosen.norm(dim=2), torch.ones(2, 2))
+    torch.testing.assert_close(chosen, everywhere[:, [7, 2]])
+    layer[:, :, 2, 1] += 1  # place 7 is row 2, column 1
+    moved = heads([layer], [torch.tensor([7, 2])])[0]
+    assert not torch.equal(moved[:, 0], chosen[:, 0])
+    torch.testing.assert_close(moved[:, 1], chosen[:, 1])

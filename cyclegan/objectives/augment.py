@@ -2,20 +2,19 @@
 
 from collections.abc import Callable
 
-from kornia.augmentation import AugmentationSequential, RandomAffine, RandomErasing
 from torch import Tensor, nn
 
 
 class Augment(nn.Module):
     """Moves and covers a part of pictures, each with a chance (Zhao et al. 2020, DiffAugment: translation and cutout).
 
-    Colours are left alone: they are part of what is translated. Gradients pass through. Chance is torch's host
-    generator's.
+    Colours are left alone: they are part of what is translated. Gradients pass through. Chance is torch's generator's.
     """
 
     def __init__(self, chance: float) -> None:
+        from kornia.augmentation import AugmentationSequential, RandomAffine, RandomErasing  # a second, if it is used
+
         super().__init__()
-        self.chance = chance
         self.change = AugmentationSequential(
             RandomAffine(degrees=0, translate=(0.125, 0.125), padding_mode="border", p=chance),
             RandomErasing(scale=(0.1, 0.25), ratio=(0.7, 1.4), p=chance),
@@ -27,5 +26,5 @@ class Augment(nn.Module):
         return changed
 
     def before(self, critic: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        """Return the critic as it judges pictures that were changed; without a chance, the critic itself."""
-        return (lambda pictures: critic(self(pictures))) if self.chance else critic
+        """Return the critic as it judges pictures that were changed."""
+        return lambda pictures: critic(self(pictures))

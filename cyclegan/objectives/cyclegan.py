@@ -1,6 +1,6 @@
 """Two translators, two critics, and the way back."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -53,7 +53,7 @@ class CycleGAN(Objective):
         self.cycle, self.cycle_end = cycle, cycle_end
         self.penalty = penalty if adversarial == "wasserstein" else 0.0
         self.r1, self.r1_every, self.nce = r1, r1_every, nce
-        self.augment = Augment(augment)
+        self.augment = Augment(augment) if augment else None
         self.past_x, self.past_y = History(history), History(history)
         if H_x and H_y:
             self.H_x, self.H_y = H_x, H_y
@@ -62,8 +62,7 @@ class CycleGAN(Objective):
     def turns(self, *batch: Tensor) -> Iterator[Turn]:
         """Yield the translators' turn, then the critics'; x and y are (N, C, H, W) in [-1, 1]."""
         x, y = batch
-        G, F = self.G, self.F
-        D_x, D_y = (self.augment.before(critic) for critic in (self.D_x, self.D_y))
+        G, F, D_x, D_y = self.G, self.F, *self._critics()
         real, fake, fool = self.adversarial
 
         (fake_y, seen_x), (fake_x, seen_y) = self._through(G, x), self._through(F, y)
@@ -93,6 +92,11 @@ class CycleGAN(Objective):
             critics["r1"] = r1_penalty(D_x, x) + r1_penalty(D_y, y)
             loss = loss + self.r1_every * self.r1 / 2 * critics["r1"]
         yield Turn("critics", loss, critics)
+
+    def _critics(self) -> Sequence[Callable[[Tensor], Tensor]]:
+        """Return the critics, or, where pictures are few, the critics as they judge pictures that were changed."""
+        critics = self.D_x, self.D_y
+        return [self.augment.before(critic) for critic in critics] if self.augment else critics
 
     def _through(self, translator: nn.Module, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Translate; where patches are compared, return what was seen on the way as well."""
