@@ -43,7 +43,7 @@ class Display(Progress):
         """Show one line of the log."""
         if "losses" in line:
             self._progress(line)
-        else:
+        elif "failed" not in line:  # the error is told at the end
             figures = line.get("measure") or line["untranslated"]
             distances = ", ".join(f"to {name} {1000 * found['kid']:.1f}" for name, found in figures.items())
             what = "sheet written; " if "measure" in line else "before translating: "

@@ -21,6 +21,7 @@ class Advice:
     kind: Kind
     found: str
     then: str = ""
+    anew: bool = False  # another run with a lower rate is the way
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,8 @@ def diverged(story: Story) -> Advice | None:
         return None
     sound = [step.images for step in story.log.steps if all(map(math.isfinite, step.losses.values()))]
     after = f" after {_many(sound[-1])}" if sound else " from the start"
-    return Advice(
-        "alarm", f"Diverged: the losses are no numbers{after}.", "Begin another run with half the learning rate."
-    )
+    then = "Begin another run with half the learning rate."
+    return Advice("alarm", f"Diverged: the losses are no numbers{after}.", then, anew=True)
 
 
 def alike(story: Story) -> Advice | None:
@@ -102,9 +102,13 @@ def collapsed(story: Story) -> Advice | None:
     if not since:
         return None
     at, best = min(since.values()), story.log.best
-    found = f"Collapsed at {_many(at)}: diversity of what is translated to {_names(since)} fell below {LEAST_DIVERSITY:g}."
+    found = (
+        f"Collapsed at {_many(at)}: diversity of what is translated to {_names(since)} fell below {LEAST_DIVERSITY:g}."
+    )
     kept = "The best weights are from before it. " if best and best.images < at else ""
-    return Advice("alarm", found, f"{kept}Begin another run with a smaller learning rate, or with more pictures.")
+    return Advice(
+        "alarm", found, f"{kept}Begin another run with a smaller learning rate, or with more pictures.", anew=True
+    )
 
 
 def critics_won(story: Story) -> Advice | None:

@@ -91,7 +91,7 @@ def read_log(path: Path, *, skim: bool = False) -> Log:
     return Log(
         tuple(_step(line) for line in lines if isinstance(line.get("losses"), dict)),
         tuple(map(_look, looks)),
-        next((found for line in looks if (found := _figures(line.get("untranslated")))), {}),
+        next((found for line in lines if (found := _figures(line.get("untranslated")))), {}),
         next((str(line["features"]) for line in reversed(looks) if "features" in line), ""),
         str(lines[-1].get("failed", "")) if lines else "",
     )

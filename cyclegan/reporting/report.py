@@ -43,7 +43,7 @@ def report(run: Run) -> bytes:
         verdict=advice[0].found if advice else "",
         facts=_facts(run, environment),
         sections=[
-            Section("What to do next", [Notes(advice), Commands(_commands(run))]),
+            Section("What to do next", [Notes(advice), Commands(_commands(run, anew=any(a.anew for a in advice)))]),
             Section("Curves", curves.charts(run), columns=True),
             Section("Pictures", list(_pictures(run))),
             Section("Figures", list(_figures(run))),
@@ -93,7 +93,7 @@ def _threads(environment: Mapping[str, Any]) -> str:
     return f"CPU, {threads} thread{'' if threads == 1 else 's'}"
 
 
-def _commands(run: Run) -> dict[str, str]:
+def _commands(run: Run, *, anew: bool) -> dict[str, str]:
     """Return what to type next; the run's own experiment names the folders and all that was set."""
     folder = str(run.directory)
     again = f"styl train --preset {shlex.quote(folder + '/experiment.toml')}"
@@ -103,9 +103,9 @@ def _commands(run: Run) -> dict[str, str]:
     if run.state == "finished":
         further = f"--minutes {2 * minutes:g}" if minutes else f"--images {2 * run.images}"
         lines["Go further"] = f"{again} {further} -o {here}"
-    elif run.state in ("stopped", "training"):
-        lines["Go on" if run.state == "stopped" else "Go on, should it be stopped"] = f"{again} -o {here}"
-    elif rate:
+    elif run.state in ("stopped", "failed", "training"):
+        lines["Go on, should it be stopped" if run.state == "training" else "Go on"] = f"{again} -o {here}"
+    if anew and rate:
         lines["Begin anew, more gently"] = f"{again} --set training.learning_rate={rate / 2:g} -o {beside}"
     best = run.directory / "weights" / "best.safetensors"
     if run.log.best and best.is_file():

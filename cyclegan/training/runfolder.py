@@ -5,6 +5,7 @@ log.jsonl           losses and figures                sheets/*.jpg        always
 weights/last, best  self-describing translators       state/*             networks, optimisers, history, average
 """
 
+import contextlib
 import json
 import math
 import shutil
@@ -46,6 +47,7 @@ class RunFolder:
         self.state = self._newest_state()
         self.tell: Callable[[Line], None] = lambda _: None
         self.board: Any = None
+        self.written = 0  # images at the last line of the log
 
     @property
     def finished(self) -> bool:
@@ -72,6 +74,9 @@ class RunFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, StoppedEarly):
+            with contextlib.suppress(StoppedEarly):  # the disk may be what failed
+                self.line({"images": self.written, "failed": error.what})
         if self.board:
             self.board.close()
         self.lock.__exit__(kind, error, trace)
@@ -83,7 +88,7 @@ class RunFolder:
         self._check_room(trainer)
         self._write("experiment.toml", self.experiment.toml().encode("utf-8", "surrogateescape"))
         self._write("environment.json", json.dumps(describe(trainer.device), indent=2).encode())
-        kept = [line for line in self.log_lines() if line["images"] <= trainer.images]
+        kept = [line for line in self.log_lines() if line["images"] <= trainer.images and "failed" not in line]
         self._write("log.jsonl", "".join(json.dumps(line) + "\n" for line in kept).encode())
         if tensorboard:
             self.board = _tensorboard(self.directory / "tensorboard", trainer.images)
@@ -207,6 +212,7 @@ class RunFolder:
         """Add a line to the log, to the board if there is one, and tell whoever listens."""
         with self._disk(), (self.directory / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+        self.written = line["images"]
         if self.board:
             self._to_board(line)
         self.tell(line)
