@@ -1,5 +1,6 @@
 """styl evaluate: how far translations are from real pictures, in figures that others can compare with."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +18,13 @@ Model = Annotated[
 SourceFolder = Annotated[Path, Option("--source", help="Pictures to translate: a test folder the training never saw.")]
 TargetFolder = Annotated[Path, Option("--target", help="Real pictures of the other domain, to compare with.")]
 To = Annotated[str | None, Option(help="The domain to translate to.  [default: the weights' first way]")]
-FeaturesName = Annotated[str, Option("--features", help="inception, own, or a file of either Inception or SqueezeNet.")]
+FeaturesName = Annotated[
+    str,
+    Option(
+        "--features",
+        help="Seen by: inception, own, or a file of Inception or SqueezeNet; auto: $STYL_FEATURES, or own.",
+    ),
+]
 Resize = Annotated[str, Option(help="How Inception gets its 299 pixels: pytorch-fid, clean-fid or torch-fidelity.")]
 Side = Annotated[
     int | None,
@@ -57,17 +64,8 @@ def evaluate(
         seen = evaluation.Size(size or 0) if size is not None or not model else evaluation.size_of(model)
         made = load_features(features, resize=resize, device=device, tell=display.note)
         display.note(f"{shown(model or source)}: {len(jobs):,} and {len(targets):,} pictures, {made.protocol}")
-        found = evaluation.evaluate(
-            jobs,
-            targets,
-            there=there,
-            back=back,
-            features=made,
-            size=seen,
-            kid_size=kid_size,
-            save=bool(save),
-            progress=display,
-        )
+        start = partial(evaluation.evaluate, jobs, targets, there=there, back=back, features=made, size=seen)
+        found = start(kid_size=kid_size, save=bool(save), progress=display)
         for line in found.damaged:
             display.note(f"left out: {line}")
     way = {"from": there.source, "to": there.target} if there else {"from": None, "to": None}

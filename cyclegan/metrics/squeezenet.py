@@ -30,9 +30,9 @@ class SqueezeNet(nn.Module):
         x = self._layer("0", _prepared(pictures) - self.get_buffer("mean"), stride=2)
         for i in range(2, 13):
             x = nnf.max_pool2d(x, 3, 2, ceil_mode=True) if i in _POOLS else self._fire(i, x)
-        features = x.mean((2, 3)).double()
-        unit: Tensor = nnf.normalize(features)
-        return unit * len(unit[0]) ** 0.5
+        features: Tensor = x.mean((2, 3)).double()
+        unit: Tensor = features / torch.linalg.vector_norm(features, dim=1, keepdim=True)
+        return unit * unit.new_tensor(features.shape[1]).sqrt()
 
     def _fire(self, i: int, x: Tensor) -> Tensor:
         squeezed = self._layer(f"{i}_squeeze", x)

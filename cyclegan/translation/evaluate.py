@@ -23,6 +23,7 @@ from cyclegan.translation.translator import Translator
 
 BATCH, PIXELS = 8, 1 << 20  # pictures of one size at once, and pixels: memory follows them
 FEWEST = 3  # pictures a side that the error of a distance can be told from
+LARGEST = 4096  # pixels a side that a training may have
 LONGEST = 16  # times the short side: a line of pixels would fill the memory once it is as high as the others
 
 
@@ -99,10 +100,10 @@ def size_of(model: str | Path) -> Size:
     about = catalog.load(model).about
     try:
         data = tomllib.loads(about["experiment"])["data"]
-        return Size(int(data["size"]), str(data["fit"]))
+        side, fit = data["size"], str(data["fit"])
     except (KeyError, TypeError, ValueError):
-        side = about.get("trained_at")
-        return Size(side if isinstance(side, int) and side > 0 else 0)
+        side, fit = about.get("trained_at"), "cover"
+    return Size(side if isinstance(side, int) and 0 < side <= LARGEST else 0, fit)
 
 
 def evaluate(
