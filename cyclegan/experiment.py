@@ -93,7 +93,11 @@ class Data:
         "cover", "stretch: squash to a square, as in 2017; cover: keep the aspect"
     )
     flip: bool = option(True, "mirror every other picture, left to right")
-    held_back: int = option(16, "pictures of each folder kept from training, for sheets and for choosing", low=2)
+    settle: bool = option(False, "no enlarging and no random crop while the step falls")
+    held_back: int = option(
+        64, "pictures of each folder kept from training, for sheets and for choosing; at most a tenth", low=2
+    )
+    cache_gb: float = option(8.0, "how much of the disk decoded pictures may take, to be drawn faster; 0: none", low=0)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def atomic(path: Path) -> Iterator[Path]:
     temporary = path.parent / f".styl-{os.getpid()}-{secrets.token_hex(4)}.tmp"
     try:
         yield temporary
-        _sync(temporary, os.O_RDWR)
+        sync(temporary)
         os.replace(temporary, path)  # noqa: PTH105 - the tests assert the order of the os calls
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -64,7 +64,8 @@ def atomic(path: Path) -> Iterator[Path]:
         _sync_folder(path.parent)
 
 
-def _sync(path: Path, mode: int) -> None:
+def sync(path: Path, *, mode: int = os.O_RDWR) -> None:
+    """Wait until what was written to a file lasts through a power cut; raises OSError."""
     descriptor = os.open(path, mode)
     try:
         os.fsync(descriptor)
@@ -75,7 +76,7 @@ def _sync(path: Path, mode: int) -> None:
 def _sync_folder(folder: Path) -> None:
     """Make a rename in `folder` last through a power cut."""
     try:
-        _sync(folder, os.O_RDONLY)
+        sync(folder, mode=os.O_RDONLY)
     except OSError as error:
         if error.errno not in _CANNOT_SYNC:  # some network file systems know no sync of a folder
             raise

@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import struct
 from pathlib import Path
 from typing import Any
 
 import pytest
 import safetensors.torch
+import tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ from torch import Tensor
 from cyclegan import catalog
 from cyclegan.checkpoint import FORMAT, Checkpoint
 from cyclegan.errors import CheckpointError
+from cyclegan.translation.translator import Translator
 
 DTYPES = [
     torch.float32,
@@ -353,3 +356,70 @@ def test_other_peoples_files_are_told_by_their_suffix(tmp_path: Path) -> None:
     torch.save(net, tmp_path / "latest_net_G.pth")
     with pytest.raises(CheckpointError, match=r"latest_net_G\.pth"):
         catalog.load(tmp_path / "latest_net_G.pth")
+
+
+# --- files of earlier versions, files of other networks, a file onto itself
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize(
+    ("kind", "digest"),
+    [
+        ("translator", "5888c5bca7180ff7898a5cbca97737f53a4bb214b7439ace20363e43720b5914"),
+        ("state", "c94b71c2df19023a05e48d4f441ddb17fb848d2601fc5d36bb9f392dc1c23237"),
+    ],
+)
+def test_a_file_of_the_first_format_is_read_for_ever(kind: str, digest: str) -> None:
+    assert tiny.fingerprint(GOLDEN / f"{kind}-1.safetensors", kind=kind) == digest
+
+
+def test_a_translator_of_the_first_format_translates_as_it_did() -> None:
+    picture = (torch.arange(3 * 16 * 16) % 251).to(torch.uint8).reshape(3, 16, 16)
+    found = Translator.load(GOLDEN / "translator-1.safetensors", device="cpu")(picture)
+    assert found.shape == picture.shape
+    expected = torch.tensor([[125, 133, 119], [127, 127, 128]])
+    assert (torch.stack([found[:, 5, 7], found[:, 15, 0]]).int() - expected).abs().max() <= 1
+    assert (found.float().mean((1, 2)) - torch.tensor([131.871, 128.550, 120.664])).abs().max() < 0.1
+
+
+def test_a_state_of_the_first_format_is_taken_up(tmp_path: Path) -> None:
+    folders, run = tiny.draw_folders(tmp_path), tmp_path / "run"
+    (run / "state").mkdir(parents=True)
+    shutil.copy(GOLDEN / "state-1.safetensors", tiny.state(run, 2))
+    with tiny.one_thread():
+        options = ("translator.width=1", "critic.width=1", "objective.history=1", "training.images=4", "every.sheet=4")
+        assert tiny.play(folders, run, *options).images == 4
+    tiny.assert_whole(run)
+
+
+def test_weights_of_another_network_name_what_differs(tmp_path: Path) -> None:
+    found = Checkpoint.load(GOLDEN / "translator-1.safetensors", kind="translator")
+    found.about["networks"]["G"]["width"] = 2
+    found.save(tmp_path / "a.safetensors")
+    with pytest.raises(CheckpointError, match=r"size mismatch for stem\.conv\.weight") as caught:
+        Translator.load(tmp_path / "a.safetensors", device="cpu")
+    assert "torch.Size([1, 3, 7, 7])" in caught.value.what
+    assert "torch.Size([2, 3, 7, 7" in caught.value.what
+    assert len(caught.value.what.splitlines()) == 1
+
+
+def test_a_state_of_another_network_names_what_differs(tmp_path: Path) -> None:
+    folders, run = tiny.draw_folders(tmp_path), tmp_path / "run"
+    (run / "state").mkdir(parents=True)
+    shutil.copy(GOLDEN / "state-1.safetensors", tiny.state(run, 2))
+    with pytest.raises(CheckpointError, match="its state does not fit this experiment: ") as caught:
+        tiny.play(folders, run)
+    assert "size mismatch for G." in caught.value.what
+    assert "torch.Size([4, 3, 7, 7])" in caught.value.what
+    assert len(caught.value.what.splitlines()) == 1
+    assert tiny.fingerprint(tiny.state(run, 2), kind="state") == tiny.fingerprint(
+        GOLDEN / "state-1.safetensors", kind="state"
+    )
+
+
+def test_a_file_may_be_saved_onto_itself(tmp_path: Path) -> None:
+    path = shutil.copy(GOLDEN / "translator-1.safetensors", tmp_path / "a.safetensors")
+    before = path.read_bytes()
+    Checkpoint.load(path, kind="translator").save(path)
+    assert path.read_bytes() == before

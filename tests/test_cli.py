@@ -33,7 +33,8 @@ posix = pytest.mark.skipif(os.name != "posix", reason="POSIX only")
 
 def picture(path: Path, *, colour: str = "brown") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (24, 20), colour).save(path)
+    shaded = Image.linear_gradient("L").resize((24, 20))  # of one colour, it could not be learnt from
+    Image.blend(Image.new("RGB", (24, 20), colour), shaded.convert("RGB"), 0.2).save(path)
 
 
 def model(path: Path, *, kind: str = "translator") -> None:

@@ -108,9 +108,16 @@ def test_held_back_pictures_are_never_learnt(two: tuple[Path, Path]) -> None:
     for i, domain in enumerate(batches.domains):
         shown = {int(path.stem) for path in domain.held_back}
         assert not shown & {reds(tensors[i])[0] for tensors in drawn}
-    fixed = batches.fixed()
-    assert [tuple(f.shape) for f in fixed] == [(2, 3, 16, 16)] * 2, "as many of each"
+    fixed = batches.held_back()
+    assert [tuple(f.shape) for f in fixed] == [(2, 3, 16, 16), (4, 3, 16, 16)]
     assert set(reds(fixed[0])) == {int(path.stem) for path in batches.domains[0].held_back}
+
+
+def test_what_is_looked_at_does_not_fill_the_device(two: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cyclegan.training.data.HELD_BYTES", 3 * 3 * 16 * 16)
+    batches = Batches(data(*two, held_back=4), batch=1, seed=0)
+    assert [len(pictures) for pictures in batches.held_back()] == [2, 3]
+    assert [len(pictures) for pictures in batches.examples(99)] == [3, 3]
 
 
 def test_an_added_picture_displaces_at_most_one_that_was_held_back(tmp_path: Path) -> None:
@@ -139,7 +146,7 @@ def test_tiny_folders_are_learnt_whole_and_shown(tmp_path: Path, count: int) -> 
     small, large = folder(tmp_path / "x", count), folder(tmp_path / "y", 19)
     batches = Batches(data(small, large, held_back=16), batch=4, seed=0)
     assert len(batches.domains[0].train) == count
-    assert [len(f) for f in batches.fixed()] == [count, count]
+    assert [len(f) for f in batches.held_back()] == [count, 16]
     drawn = list(itertools.chain.from_iterable(reds(x) for x, _ in taken(batches, 6)))
     assert all(sorted(drawn[i : i + count]) == list(range(count)) for i in range(0, 24, count))
 
@@ -169,6 +176,31 @@ def test_mirrors_come_half_the_time_and_crops_reach_every_corner() -> None:
     assert corners == set(itertools.product(range(5), range(5)))
     plain = Geometry(Data(size=16, enlarge=1.25, flip=False))
     assert not any(v[0, 0, 0] > v[0, 0, 1] for v in (plain.draw(picture, seed=s) for s in range(50)))
+
+
+@pytest.mark.parametrize("fit", ["stretch", "cover"])
+def test_settled_draws_are_what_is_shown_in_use_but_for_the_mirror(fit: str) -> None:
+    picture = grain(0, height=30, width=50)
+    geometry = Geometry(Data(size=16, enlarge=1.5, fit="stretch" if fit == "stretch" else "cover"))
+    views = [geometry.draw(picture, seed=seed, settled=True) for seed in range(200)]
+    fixed = geometry.fixed(picture)
+    assert all(torch.equal(v, fixed) or torch.equal(v, fixed.flip(2)) for v in views)
+    assert 70 < sum(torch.equal(v, fixed) for v in views) < 130
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_draws_settle_from_a_number_on(two: tuple[Path, Path], workers: int) -> None:
+    for path in two:
+        for i, picture in enumerate(sorted(path.iterdir())):
+            Image.fromarray(grain(i)).save(picture)
+    restless, settling = (Batches(data(*two, enlarge=1.5), batch=2, seed=4, workers=workers) for _ in range(2))
+    settling.settle_from = 11
+    pairs = zip(taken(restless, 9), taken(settling, 9), strict=True)
+    same = [torch.equal(r[0][i], s[0][i]) for r, s in pairs for i in range(2)]
+    assert same == [True] * 11 + [False] * 7
+    assert torch.equal(taken(settling, 3, start=12)[0][0], taken(settling, 7)[6][0]), (
+        "a resume settles at the same draw"
+    )
 
 
 def test_a_view_is_a_function_of_picture_and_seed() -> None:
@@ -243,7 +275,7 @@ def test_the_last_picture_of_a_pass_may_be_damaged(tmp_path: Path) -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_when_no_picture_can_be_read_any_more_one_line_says_so(two: tuple[Path, Path], workers: int) -> None:
     batches = Batches(data(*two), batch=2, seed=0, workers=workers)
-    batches.fixed()
+    batches.held_back()
     for path in two[1].iterdir():
         path.write_bytes(b"")
     with pytest.raises(StoppedEarly, match="no picture can be read") as caught:
@@ -256,18 +288,18 @@ def test_a_folder_of_damaged_pictures_is_refused(two: tuple[Path, Path]) -> None
     for path in two[0].iterdir():
         path.write_bytes(b"no picture")
     with pytest.raises(InputError, match="x: none of its pictures can be read"):
-        Batches(data(*two), batch=1, seed=0).fixed()
+        Batches(data(*two), batch=1, seed=0).held_back()
 
 
 def test_damaged_pictures_among_the_held_back_are_left_out(two: tuple[Path, Path]) -> None:
     batches = Batches(data(*two), batch=1, seed=0)
     first, *others = batches.domains[0].held_back
     first.write_bytes(b"no picture")
-    assert [len(f) for f in batches.fixed()] == [1, 1]
+    assert [len(f) for f in batches.held_back()] == [1, 2]
     assert str(first) in next(iter(batches.damaged))
     for path in others:
         path.write_bytes(b"no picture")
-    assert [len(f) for f in batches.fixed()] == [1, 1], "one that is learnt stands in"
+    assert [len(f) for f in batches.held_back()] == [1, 2], "one that is learnt stands in"
 
 
 def test_pictures_are_read_only_when_their_turn_comes(two: tuple[Path, Path]) -> None:

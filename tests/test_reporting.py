@@ -246,7 +246,9 @@ def test_a_run_whose_best_is_behind_it(tmp_path: Path) -> None:
 
 def test_a_collapse_has_a_time(tmp_path: Path) -> None:
     fallen = [LOOKS[0], look(300, 0.02), look(600, 0.05, diversity=0.2), look(1000, 0.06, diversity=0.1)]
-    assert said(tmp_path, fallen).startswith("alarm: Collapsed at 600 pictures: diversity to a and b fell below 0.25")
+    assert said(tmp_path, fallen).startswith(
+        "alarm: Collapsed at 600 pictures: diversity of what is translated to a and b fell below 0.25."
+    )
     assert "The best weights are from before it" in said(tmp_path, fallen)
     assert "Collapsed" not in said(tmp_path, [*fallen, look(1100, 0.05)])  # recovered
     early = [look(0, 0.07, diversity=0.01), *WHOLE[1:]]  # a translator that was never trained paints one grey
@@ -433,6 +435,17 @@ def test_the_page_tells_the_run_and_needs_nothing_else(tmp_path: Path) -> None:
     ):
         assert words in found.text, words
     assert "training.learning_rate" not in found.text.split("The whole experiment.toml")[0]  # as in the preset
+
+
+def test_what_to_type_next_follows_what_was_found(tmp_path: Path) -> None:
+    again = f"styl train --preset {tmp_path}/{{0}}/experiment.toml"
+    stopped = page(make(tmp_path / "stopped", WHOLE[:4], saved=600)).text
+    assert f"Go on {again} -o {tmp_path}/stopped".format("stopped") in stopped
+    assert "Begin anew" not in stopped
+    diverged = page(make(tmp_path / "it's", [*WHOLE, step(1001, G=math.nan)], training__learning_rate=4e-4)).text
+    path = f"{tmp_path}/it'\"'\"'s"
+    assert f"--preset '{path}/experiment.toml' --set training.learning_rate=0.0002 -o '{path}-2'" in diverged
+    assert "Go on" not in diverged
 
 
 def faulty(root: Path) -> Iterator[Path]:

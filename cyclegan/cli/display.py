@@ -43,6 +43,10 @@ class Display(Progress):
         """Show one line of the log."""
         if "losses" in line:
             self._progress(line)
+        elif "looked" in line:
+            self._update(line["looked"] / line["of"], f"looking through {line['looked']:,} of {line['of']:,} pictures")
+        elif "note" in line:
+            self.note(line["note"])
         elif "failed" not in line:  # the error is told at the end
             figures = line.get("measure") or line["untranslated"]
             distances = ", ".join(f"to {name} {1000 * found['kid']:.1f}" for name, found in figures.items())

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from typer import Argument, Option
 
@@ -27,8 +27,13 @@ Device = Annotated[str, Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Workers = Annotated[int | None, Option(min=0, help="Processes that read pictures.  [default: cores - 1, at most 4]")]
 Features = Annotated[str, Option(help="What pictures are measured by: own, inception, or a network's weights file.")]
 TensorBoard = Annotated[bool, Option("--tensorboard", help="Also write TensorBoard logs.")]
+Strict = Annotated[bool, Option("--strict", help="Refuse folders with files that cannot be read.")]
+Changed = Annotated[bool, Option("--allow-changed-data", help="Go on although the pictures are not the same any more.")]
 DryRun = Annotated[bool, Option("--dry-run", help="Print the resolved experiment and its networks; train nothing.")]
 Json = Annotated[bool, Option("--json", help="Print a summary for programs.")]
+
+
+FLAGS = ("data.size", "training.batch", "training.images", "training.minutes", "training.precision", "seed")
 
 
 def train(
@@ -47,19 +52,14 @@ def train(
     workers: Workers = None,
     features: Features = "auto",
     tensorboard: TensorBoard = False,
+    strict: Strict = False,
+    allow_changed_data: Changed = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> int:
     """Learn to translate between two unpaired folders. The same command again continues."""
-    flags = {
-        "data.size": size,
-        "training.batch": batch,
-        "training.images": images,
-        "training.minutes": minutes,
-        "training.precision": precision,
-        "seed": seed,
-    }
-    overrides = [*(set_ or []), *(f"{name}={value}" for name, value in flags.items() if value is not None)]
+    flags = zip(FLAGS, (size, batch, images, minutes, precision, seed), strict=True)
+    overrides = [*(set_ or []), *(f"{name}={value}" for name, value in flags if value is not None)]
     experiment = Experiment.load(preset, overrides=overrides)
     given = tuple(folders or map(Path, experiment.data.folders))
     if dry_run and not given:
@@ -71,31 +71,32 @@ def train(
         return _describe(experiment, larger_folder=max(counts), device=device, as_json=as_json)
     directory = output or Path("runs") / "-".join(map(_plain, names))
     say(f"{names[0]}: {counts[0]} pictures, {names[1]}: {counts[1]} pictures, into {shown(directory)}")
-    return _carry_out(
-        experiment, directory, device, workers=workers, features=features, tensorboard=tensorboard, as_json=as_json
-    )
+    how = _How(device, workers, features, tensorboard, strict, allow_changed_data)
+    return _carry_out(experiment, directory, how, as_json=as_json)
 
 
-def _carry_out(
-    experiment: Experiment,
-    directory: Path,
-    device: str,
-    *,
-    workers: int | None,
-    features: str,
-    tensorboard: bool,
-    as_json: bool,
-) -> int:
+class _How(NamedTuple):
+    device: str
+    workers: int | None
+    features: str
+    tensorboard: bool
+    strict: bool
+    changed_data: bool
+
+
+def _carry_out(experiment: Experiment, directory: Path, how: _How, *, as_json: bool) -> int:
     from cyclegan.training.run import train as carry_out
 
     with Display() as display:
         outcome = carry_out(
             experiment,
             directory,
-            device=device,
-            workers=workers,
-            features=features,
-            tensorboard=tensorboard,
+            device=how.device,
+            workers=how.workers,
+            features=how.features,
+            tensorboard=how.tensorboard,
+            strict=how.strict,
+            changed_data=how.changed_data,
             tell=display.show,
         )
     for note in outcome.notes:

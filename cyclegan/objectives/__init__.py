@@ -24,7 +24,9 @@ def network_specs(experiment: Experiment, *, channels: int) -> dict[str, dict[st
 
 def assemble(experiment: Experiment, *, channels: int) -> Objective:
     """Build the experiment's objective with fresh weights, drawn from torch's generator."""
-    built: dict[str, nn.Module] = {name: _build(spec) for name, spec in network_specs(experiment, channels=channels).items()}
+    built: dict[str, nn.Module] = {
+        name: _build(spec) for name, spec in network_specs(experiment, channels=channels).items()
+    }
     if experiment.objective.nce:
         assert isinstance(built["G"], ResNet | UNet)
         built |= {name: PatchHeads(channels=built["G"].seen_widths) for name in ("H_x", "H_y")}

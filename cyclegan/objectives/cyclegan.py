@@ -69,7 +69,11 @@ class CycleGAN(Objective):
         (back_x, seen_fake_y), (back_y, seen_fake_x) = self._through(F, fake_y), self._through(G, fake_x)
         terms = {"G": fool(D_y(fake_y)), "F": fool(D_x(fake_x))}  # eq. 1
         terms["cycle_x"], terms["cycle_y"] = l1_loss(back_x, x), l1_loss(back_y, y)  # eq. 2
-        loss = terms["G"] + terms["F"] + self.now(self.cycle, self.cycle_end * self.cycle) * (terms["cycle_x"] + terms["cycle_y"])
+        loss = (
+            terms["G"]
+            + terms["F"]
+            + self.now(self.cycle, self.cycle_end * self.cycle) * (terms["cycle_x"] + terms["cycle_y"])
+        )
         if self.identity:  # §5.2
             terms["identity_x"], terms["identity_y"] = l1_loss(F(x), x), l1_loss(G(y), y)
             loss = loss + self.identity * (terms["identity_x"] + terms["identity_y"])

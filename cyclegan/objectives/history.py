@@ -34,6 +34,8 @@ class History(nn.Module):
         """Return as many fakes as were given, (N, C, H, W), detached, some of them from earlier calls."""
         if not self.size:
             return fakes.detach()
+        if len(self.kept) and self.kept.shape[1:] != fakes.shape[1:]:  # a run that goes on with another size
+            self.kept = self.kept[:0]
         swapped = [torch.stack([self._swap(fake) for fake in theirs]) for theirs in self.gather(fakes.detach())]
         return swapped[self.rank]
 

@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it asks the network for a newer version when imported
 
 import albumentations
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,28 +21,40 @@ LONGEST = 16  # times the short side: a line of pixels would fill the memory onc
 class Geometry:
     """Brings pictures of any size to the training size: at random for training, by the middle for sheets.
 
+    A draw is settled where it is no larger and cut no otherwise than what a translator is shown in use: only mirrored.
     Resizing is torchvision's bicubic with antialiasing, which equals the original's (Pillow's); albumentations, which
     would resize without antialiasing, crops and mirrors.
     """
 
     def __init__(self, data: Data) -> None:
         self.data = data
-        self.random = albumentations.Compose(
-            [albumentations.RandomCrop(data.size, data.size), albumentations.HorizontalFlip(p=0.5 if data.flip else 0)]
-        )
+        mirror = albumentations.HorizontalFlip(p=0.5 if data.flip else 0)
         self.middle = albumentations.CenterCrop(data.size, data.size)
+        self.random = albumentations.Compose([albumentations.RandomCrop(data.size, data.size), mirror])
+        self.settled = albumentations.Compose([self.middle, mirror])
 
-    def draw(self, pixels: NDArray[np.uint8], *, seed: int) -> Tensor:
+    def short_side(self, *, settled: bool = False) -> int:
+        """Return how many pixels the short side has from which a draw is cut."""
+        return self.data.size if settled else round(self.data.size * self.data.enlarge)
+
+    def short_sides(self) -> list[int]:
+        """Return every short side that the draws of a training are cut from, the usual one first."""
+        settled = [self.short_side(settled=True)] if self.data.settle else []
+        return list(dict.fromkeys([self.short_side(), *settled]))
+
+    def draw(self, pixels: NDArray[np.uint8], *, seed: int, settled: bool = False) -> Tensor:
         """Return a random view of (H, W, C) as uint8 (C, size, size): a function of the picture and the seed."""
-        large = self._resize(pixels, round(self.data.size * self.data.enlarge))
-        self.random.set_random_seed(seed % 2**32)  # without it, every worker would repeat the same draws
-        return _to_tensor(self.random(image=large)["image"])
+        large = self.resize(pixels, short=self.short_side(settled=settled))
+        chance = self.settled if settled else self.random
+        chance.set_random_seed(seed % 2**32)  # without it, every worker would repeat the same draws
+        return _to_tensor(chance(image=large)["image"])
 
     def fixed(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Return the middle of (H, W, C) as uint8 (C, size, size), nothing left to chance."""
-        return _to_tensor(self.middle(image=self._resize(pixels, self.data.size))["image"])
+        return _to_tensor(self.middle(image=self.resize(pixels, short=self.data.size))["image"])
 
-    def _resize(self, pixels: NDArray[np.uint8], short: int) -> NDArray[np.uint8]:
+    def resize(self, pixels: NDArray[np.uint8], *, short: int) -> NDArray[np.uint8]:
+        """Return (H, W, C) with a short side of `short` pixels, or squashed to a square; once resized, it stays so."""
         height, width = pixels.shape[:2]
         if self.data.fit == "stretch":
             wanted = [short, short]
@@ -56,4 +69,4 @@ class Geometry:
 
 
 def _to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(np.array(pixels, copy=True, order="C")).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(np.stack(cv2.split(pixels)))  # several times faster than turning the axes

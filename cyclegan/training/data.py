@@ -1,9 +1,9 @@
 """From folders to batches: which picture comes when is a function of (seed, domain, number)."""
 
+import errno
 import functools
 import itertools
 import random
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,17 +12,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from cyclegan.chance import seed_for
 from cyclegan.errors import InputError, StoppedEarly, shown
 from cyclegan.experiment import Data
 from cyclegan.media.folder import no_pictures, pictures
 from cyclegan.media.image import read_rgb
+from cyclegan.training.album import Scan
 from cyclegan.training.augment import Geometry
+from cyclegan.training.loader import Loader
+from cyclegan.training.store import Store
 
 Reader = Callable[[Path], NDArray[np.uint8]]
+Batch = tuple[list[NDArray[np.uint8]], list[str]]
 Draw = tuple[list[Tensor], list[str]]  # a tensor a domain, and what was wrong with the files that were passed over
+
+TOO_MANY = 100  # pictures, or a hundredth of all, that may rot while a training runs
+HELD_BYTES = 2**29  # of each domain, that lie on the device to be looked at: all 64 up to 1,600 pixels, 10 at 4,096
+_PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
 
 
 @dataclass(frozen=True)
@@ -33,13 +41,14 @@ class Domain:
     held_back: tuple[Path, ...]
 
     @classmethod
-    def split(cls, folder: Path, *, held_back: int, seed: int) -> "Domain":
+    def split(cls, folder: Path, *, held_back: int, seed: int, paths: Sequence[Path] | None = None) -> "Domain":
         """Hold back at most `held_back` pictures and never more than a tenth; raise InputError when there are none.
 
+        `paths` are those of its pictures that can be used (None: as they are listed).
         The choice depends on names: a picture that is added takes the place of at most one that was held back. Where a
         tenth is less than two pictures, none can be spared: the first pictures are then shown although they are learnt.
         """
-        paths = pictures(folder)
+        paths = pictures(folder) if paths is None else paths
         if not paths:
             raise no_pictures(folder)
         count = min(held_back, len(paths) // 10)
@@ -57,10 +66,24 @@ def _order(seed: int, domain: int, epoch: int, count: int) -> list[int]:
 
 
 class Draws(Dataset[Draw]):
-    """Draw number i: one picture of every domain, uint8 (C, H, W), and the damaged files that were passed over."""
+    """Draw number i: one picture of every domain, uint8 (C, H, W), and the damaged files that were passed over.
 
-    def __init__(self, domains: Sequence[Domain], geometry: Geometry, *, seed: int, read: Reader = read_rgb) -> None:
+    Draws from number `settle_from` on are settled, see Geometry. What is in `stores`, a few for each domain, need not
+    be decoded again.
+    """
+
+    def __init__(
+        self,
+        domains: Sequence[Domain],
+        geometry: Geometry,
+        *,
+        seed: int,
+        read: Reader = read_rgb,
+        stores: Sequence[Sequence[Store]] = (),
+    ) -> None:
         self.domains, self.geometry, self.seed, self.read = tuple(domains), geometry, seed, read
+        self.stores = {(d, store.short): store for d, own in enumerate(stores) for store in own}
+        self.settle_from: int | None = None
 
     def __getitem__(self, number: int) -> Draw:
         damaged: list[str] = []
@@ -72,81 +95,116 @@ class Draws(Dataset[Draw]):
         paths = self.domains[domain].train
         return paths[_order(self.seed, domain, number // len(paths), len(paths))[number % len(paths)]]
 
+    def sized(self, domain: int, path: Path, *, short: int) -> NDArray[np.uint8]:
+        """Return a picture with a short side of so many pixels, decoded or stored; raises InputError."""
+        store = self.stores.get((domain, short))
+        stored = store.get(path) if store else None
+        return self.geometry.resize(self._read(path), short=short) if stored is None else stored
+
     def _draw(self, domain: int, number: int, damaged: list[str]) -> Tensor | None:
         """Read the picture whose turn it is, or, where it is damaged, the next one that can be read.
 
         None says that there is none: an exception would leave a worker as a traceback.
         """
+        settled = self.settle_from is not None and number >= self.settle_from
+        short, seed = self.geometry.short_side(settled=settled), seed_for(self.seed, "geometry", domain, number)
         for i in range(number, number + len(self.domains[domain].train)):
             try:
-                return self.geometry.draw(self.read(self.path(domain, i)), seed=seed_for(self.seed, "geometry", domain, number))
+                pixels = self.sized(domain, self.path(domain, i), short=short)
+                return self.geometry.draw(pixels, seed=seed, settled=settled)
             except InputError as error:
                 damaged.append(error.what)
         return None
 
+    def _read(self, path: Path) -> NDArray[np.uint8]:
+        """Read a picture, a second time where the disk or the network failed: that passes."""
+        try:
+            return self.read(path)
+        except InputError as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _PASSING:
+                return self.read(path)
+            raise
 
-def _collate(draws: list[Draw]) -> Draw:
+
+def _collate(draws: list[Draw]) -> Batch:
     """Stack draws into batches, one a domain; none where a draw is not complete."""
     complete = len({len(tensors) for tensors, _ in draws}) == 1
     columns = zip(*(tensors for tensors, _ in draws), strict=True) if complete else ()
-    return [torch.stack(column) for column in columns], [name for _, damaged in draws for name in damaged]
-
-
-def _quiet_worker(_: int) -> None:
-    """Leave signals to the parent, and cores to the network."""
-    import signal
-
-    import cv2
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    cv2.setNumThreads(0)
+    return [torch.stack(column).numpy() for column in columns], [name for _, damaged in draws for name in damaged]
 
 
 class Batches:
-    """Batches of all domains from any number on, the same whatever the workers; and the fixed, held-back pictures."""
+    """Batches of all domains from any number on, the same whatever the workers; and the fixed, held-back pictures.
 
-    def __init__(self, data: Data, *, batch: int, seed: int, workers: int = 0, device: str = "cpu") -> None:
+    Without a `scan` of the folders, pictures are looked at when their turn comes. Who sets `settle_from` to a draw's
+    number before the first batch gets settled draws from there on. `damaged` names the files that were passed over,
+    `notes` says what else a person should know.
+    """
+
+    def __init__(
+        self,
+        data: Data,
+        *,
+        batch: int,
+        seed: int,
+        workers: int = 0,
+        device: str = "cpu",
+        scan: Scan | None = None,
+        patience: float = 60,
+    ) -> None:
         self.geometry = Geometry(data)
-        self.domains = [Domain.split(Path(f), held_back=data.held_back, seed=seed) for f in data.folders]
-        self.draws = Draws(self.domains, self.geometry, seed=seed)
-        self.batch, self.workers, self.device = batch, workers, device
+        usable = [album.usable for album in scan.albums] if scan else [None] * len(data.folders)
+        self.domains = [
+            Domain.split(Path(folder), held_back=data.held_back, seed=seed, paths=paths)
+            for folder, paths in zip(data.folders, usable, strict=True)
+        ]
+        stores = [list(album.stores(data)) for album in scan.albums] if scan and data.cache_gb else []
+        self.draws = Draws(self.domains, self.geometry, seed=seed, stores=stores)
+        self.batch, self.device = batch, device
+        self.settle_from: int | None = None
         self.damaged: dict[str, None] = {}  # a set that keeps its order
+        self.loader = Loader(self.draws, collate=_collate, workers=workers, patience=patience, named=self._named)
+
+    @property
+    def notes(self) -> list[str]:
+        """What happened to the processes that read pictures."""
+        return self.loader.notes
 
     def starting(self, number: int, *, rank: int = 0, ranks: int = 1) -> Iterator[list[Tensor]]:
         """Yield uint8 batches (N, C, H, W), one tensor a domain, on the device, from draw `number` on, for ever.
 
-        Of `ranks` processes each takes every `ranks`-th batch: together they see what one alone would.
+        Of `ranks` processes each takes every `ranks`-th batch: together they see what one alone would. Raises
+        StoppedEarly where too many pictures cannot be read any more, or the processes that read them die or hang.
         """
+        self.draws.settle_from = self.settle_from
         first, stride = number + rank * self.batch, ranks * self.batch
-        for tensors, damaged in self._loaded(range(i, i + self.batch) for i in itertools.count(first, stride)):
-            self.damaged.update(dict.fromkeys(damaged))
-            if len(tensors) < len(self.domains):
+        for arrays, damaged in self.loader.batches(
+            lambda k: range(first + k * stride, first + k * stride + self.batch)
+        ):
+            self._note(damaged)
+            if len(arrays) < len(self.domains):
                 raise StoppedEarly(f"no picture can be read any more: {damaged[-1]}", hint="check the disk")
-            yield [t.to(self.device, non_blocking=True) for t in tensors]
+            yield [torch.from_numpy(array).to(self.device, non_blocking=True) for array in arrays]
 
-    def _loaded(self, numbers: Iterable[Sequence[int]]) -> Iterator[Draw]:
-        with warnings.catch_warnings():  # whoever asks for more workers than there are cores has a reason
-            warnings.filterwarnings("ignore", message="This DataLoader will create")
-            warnings.filterwarnings("ignore", message=".*use of fork", category=DeprecationWarning)  # workers only read
-            loader = DataLoader(
-                self.draws,
-                batch_sampler=numbers,  # type: ignore[arg-type]
-                num_workers=self.workers,
-                collate_fn=_collate,
-                worker_init_fn=_quiet_worker,
-                pin_memory=self.device.startswith("cuda"),
-                generator=torch.Generator(),  # its base seed must not be drawn from ours
-            )
-            return iter(loader)
+    def _note(self, damaged: Sequence[str]) -> None:
+        self.damaged.update(dict.fromkeys(damaged))
+        bound = max(TOO_MANY, sum(len(domain.train) for domain in self.domains) // 100)
+        if len(self.damaged) > bound:
+            what = f"{len(self.damaged)} pictures cannot be read any more, the last: {damaged[-1]}"
+            raise StoppedEarly(what, hint="check the disk; what was reached is saved, the same command goes on")
+
+    def _named(self, numbers: Sequence[int]) -> str:
+        return self.named(numbers[0], min(len(numbers), 2))
 
     def held_back(self) -> list[Tensor]:
         """Return the held-back pictures of every domain, uint8 (N, C, H, W), on the device."""
-        return [torch.stack(self._readable(domain)).to(self.device) for domain in self.domains]
+        return [torch.stack(self._readable(d)).to(self.device) for d in range(len(self.domains))]
 
     def examples(self, count: int) -> list[Tensor]:
         """Return up to so many pictures of every domain, held-back ones first, as `held_back` does."""
-        wanted = [itertools.islice(self._readable_of([*d.held_back, *d.train]), count) for d in self.domains]
+        count = min(count, max(2, HELD_BYTES // (3 * self.geometry.data.size**2)))
+        every = [dict.fromkeys([*domain.held_back, *domain.train]) for domain in self.domains]
+        wanted = [itertools.islice(self._readable_of(d, paths), count) for d, paths in enumerate(every)]
         return [torch.stack(list(readable)).to(self.device) for readable in wanted]
 
     def named(self, number: int, count: int) -> str:
@@ -154,17 +212,20 @@ class Batches:
         turns = [(domain, i) for domain in range(len(self.domains)) for i in range(number, number + count)]
         return ", ".join(shown(self.draws.path(domain, i)) for domain, i in turns)
 
-    def _readable(self, domain: Domain) -> list[Tensor]:
+    def _readable(self, domain: int) -> list[Tensor]:
         """Return the held-back pictures that can be read; where there is none, one that is learnt stands in."""
-        found = list(self._readable_of(domain.held_back)) or list(itertools.islice(self._readable_of(domain.train), 1))
+        held, train = self.domains[domain].held_back, self.domains[domain].train
+        count = max(2, HELD_BYTES // (3 * self.geometry.data.size**2))
+        found = list(itertools.islice(self._readable_of(domain, held), count))
+        found = found or list(itertools.islice(self._readable_of(domain, train), 1))
         if not found:
-            what = f"{shown(domain.train[0].parent)}: none of its pictures can be read"
+            what = f"{shown(train[0].parent)}: none of its pictures can be read"
             raise InputError(what, hint=f"the last of them: {list(self.damaged)[-1]}")
         return found
 
-    def _readable_of(self, paths: Sequence[Path]) -> Iterator[Tensor]:
+    def _readable_of(self, domain: int, paths: Iterable[Path]) -> Iterator[Tensor]:
         for path in paths:
             try:
-                yield self.geometry.fixed(self.draws.read(path))
+                yield self.geometry.fixed(self.draws.sized(domain, path, short=self.geometry.data.size))
             except InputError as error:
                 self.damaged[error.what] = None

@@ -19,8 +19,10 @@ from cyclegan.training.data import Batches
 from cyclegan.training.ledger import Ledger
 from cyclegan.training.look import Looker
 from cyclegan.training.ranks import Ranks, joined, local_device, neighbours
-from cyclegan.training.runfolder import RunFolder
+from cyclegan.training.remarks import remarks, summary
+from cyclegan.training.runfolder import RunFolder, as_begun, numbers
 from cyclegan.training.signals import Interruption
+from cyclegan.training.survey import survey
 from cyclegan.training.trainer import Trainer
 
 CODEC: dict[str, Any] = {"name": "pictures", "channels": 3}
@@ -40,6 +42,19 @@ class Outcome:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Circumstances:
+    """How a training is carried out, as far as it does not decide what is learnt; `train` explains them."""
+
+    device: str
+    workers: int
+    features: str
+    tensorboard: bool
+    strict: bool
+    changed_data: bool
+    tell: Callable[[dict[str, Any]], None]
+
+
 def train(
     experiment: Experiment,
     directory: Path,
@@ -48,44 +63,57 @@ def train(
     workers: int | None = None,
     features: str = "auto",
     tensorboard: bool = False,
+    strict: bool = False,
+    changed_data: bool = False,
     tell: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> Outcome:
     """Carry out an experiment in a run folder; called again on the same folder, it continues.
 
     Under torchrun all processes play together, and the first one writes. `workers` processes decode pictures beside
     each (None: one fewer than there are cores for it, at most 4). `features` are what held-back pictures are measured
-    by, see `cyclegan.metrics.features`. `tell` is given every line of the log as it is written. Ctrl-C and SIGTERM
-    save within a step. Raises UsageError, InputError, CheckpointError, and StoppedEarly when a disk is full, memory is
-    used up, or a loss is no number.
+    by, see `cyclegan.metrics.features`. `strict` refuses folders with files that cannot be read; `changed_data` lets a
+    run go on with other pictures than it was begun with. `tell` is given every line of the log as it is written, and
+    notes. Ctrl-C and SIGTERM save within a step. Raises UsageError, InputError, CheckpointError, and StoppedEarly when
+    a disk is full, memory is used up, or a loss is no number.
     """
     device = local_device(choose_device(device))
+    workers = max(0, min(4, cores() // neighbours() - 1)) if workers is None else workers
+    how = Circumstances(device, workers, features, tensorboard, strict, changed_data, tell)
     with joined(device) as ranks:
-        workers = min(4, cores() // neighbours() - 1) if workers is None else workers
-        batches = Batches(
-            experiment.data, batch=experiment.training.batch, seed=experiment.seed, workers=max(0, workers), device=device
-        )
-        experiment = settle(experiment, larger_folder=max(len(d.train) for d in batches.domains), device=device)
-        folder = RunFolder(directory, experiment, codec=CODEC)
-        if ranks.largest(folder.finished):
-            return Outcome(directory, folder.state.about["images"] if folder.state else 0, already=True)
-
-        torch.manual_seed(seed_for(experiment.seed, "weights"))
-        objective = assemble(experiment, channels=CODEC["channels"])
-        trainer = Trainer(objective, experiment.training, seed=experiment.seed, device=device, ranks=ranks)
-        with folder if ranks.first else contextlib.nullcontext(), Interruption() as interruption:
-            if ranks.first:
-                folder.begin(trainer, tell=tell, tensorboard=tensorboard)
-            trainer.follow_first()
-            with explained(trainer, experiment):
-                _carry_on(folder, trainer, batches, interruption, features)
-        damaged, notes = tuple(batches.damaged), tuple(folder.notes)
-        signal = interruption.received if trainer.progress < 1 else None
-        return Outcome(directory, trainer.images, signal=signal, damaged=damaged, notes=notes)
+        return _train(experiment, directory, how, ranks)
 
 
-def _carry_on(
-    run: RunFolder, trainer: Trainer, batches: Batches, interruption: Interruption, features: str
-) -> None:
+def _train(experiment: Experiment, directory: Path, how: Circumstances, ranks: Ranks) -> Outcome:
+    data, seed = experiment.data, experiment.seed
+    found = survey(data, directory, ranks=ranks, strict=how.strict, changed=how.changed_data, tell=how.tell)
+    batches = Batches(
+        data, batch=experiment.training.batch, seed=seed, workers=how.workers, device=how.device, scan=found
+    )
+    larger = max(len(domain.train) for domain in batches.domains)
+    experiment = settle(as_begun(experiment, directory), larger_folder=larger, device=how.device)
+    if data.settle and experiment.training.images:
+        batches.settle_from = round(experiment.training.images * (1 - experiment.training.decay))
+    folder = RunFolder(directory, experiment, codec=CODEC)
+    if ranks.largest(folder.finished):
+        return Outcome(directory, folder.state.about["images"] if folder.state else 0, already=True)
+
+    torch.manual_seed(seed_for(seed, "weights"))
+    objective = assemble(experiment, channels=CODEC["channels"])
+    trainer = Trainer(objective, experiment.training, seed=seed, device=how.device, ranks=ranks)
+    with folder if ranks.first else contextlib.nullcontext(), Interruption() as interruption:
+        if ranks.first:
+            for line in (*summary(found), *remarks(found, data)):
+                how.tell({"note": line})
+            folder.begin(trainer, found, tell=how.tell, tensorboard=how.tensorboard)
+        trainer.follow_first()
+        with explained(trainer, experiment):
+            _carry_on(folder, trainer, batches, interruption, how.features)
+    damaged, notes = (*found.left_out, *batches.damaged), (*folder.notes, *batches.notes)
+    signal = interruption.received if trainer.progress < 1 else None
+    return Outcome(directory, trainer.images, signal=signal, damaged=damaged, notes=notes)
+
+
+def _carry_on(run: RunFolder, trainer: Trainer, batches: Batches, interruption: Interruption, features: str) -> None:
     """Train to the end of the budget, or to a signal, and write down what the experiment says, when it says."""
     every, ranks = run.experiment.every, trainer.ranks
     diary = Diary(run, batches, features) if ranks.first else None
@@ -125,7 +153,8 @@ class Diary:
         run.untranslated(self.looker.untranslated, features=self.features.name)
 
     def look(self, trainer: Trainer) -> None:
-        """Look at the translators that people will use."""
+        """Look at the translators that people will use; what is no number would look black."""
+        numbers(trainer)
         with trainer.averaged():
             seen = self.looker.look(trainer.objective, progress=trainer.progress)
         self.run.look(trainer, seen, features=self.features.name)
@@ -140,7 +169,9 @@ def explained(trainer: Trainer, experiment: Experiment) -> Iterator[None]:
         data, training = experiment.data, experiment.training
         if out_of_memory(error):
             what = f"not enough memory for {data.size} pixels, batch {training.batch}, at {trainer.images:,} images"
-            smaller = f"--batch {training.batch // 2}" if training.batch > 1 else f"--size {data.size * 3 // 16 * 4}"
+            multiple = 1 << max(2, getattr(experiment.translator, "depth", 0))
+            size = max(1, data.size * 3 // 4 // multiple) * multiple
+            smaller = f"--batch {training.batch // 2}" if training.batch > 1 else f"--size {size}"
             raise StoppedEarly(what, hint=f"try {smaller}; it goes on from what was saved last") from None
         if isinstance(error, torch.AcceleratorError):
             what = f"{trainer.device} was lost at {trainer.images:,} images: {str(error).splitlines()[0]}"

@@ -1,6 +1,7 @@
 """A run's folder: everything a training writes down, and everything it needs to go on.
 
 experiment.toml     the whole resolved experiment     environment.json    command, versions, device, threads
+data.json           what lies in the folders
 log.jsonl           losses and figures                sheets/*.jpg        always the same held-back pictures
 weights/last, best  self-describing translators       state/*             networks, optimisers, history, average
 """
@@ -18,13 +19,17 @@ import torch
 
 from cyclegan import files
 from cyclegan.checkpoint import Checkpoint
+from cyclegan.devices import cores
 from cyclegan.errors import CheckpointError, InputError, StoppedEarly, UsageError, shown
-from cyclegan.experiment import Experiment
+from cyclegan.experiment import Experiment, ResNet, UNet
 from cyclegan.media.image import encode_picture
 from cyclegan.objectives import network_specs
+from cyclegan.training.album import Scan
+from cyclegan.training.board import Board
 from cyclegan.training.environment import circumstances, describe
 from cyclegan.training.ledger import SLOWER
 from cyclegan.training.look import Look
+from cyclegan.training.survey import MEMORY
 from cyclegan.training.trainer import Trainer
 
 Line = dict[str, Any]
@@ -43,10 +48,12 @@ class RunFolder:
     def __init__(self, directory: Path, experiment: Experiment, *, codec: dict[str, Any]) -> None:
         self.directory, self.experiment, self.codec = directory, experiment, codec
         self.notes: list[str] = []
+        self.damaged: list[Path] = []
         self._check_same_experiment()
+        self.found = self._states()
         self.state = self._newest_state()
         self.tell: Callable[[Line], None] = lambda _: None
-        self.board: Any = None
+        self.board: Board | None = None
         self.written = 0  # images at the last line of the log
 
     @property
@@ -60,12 +67,15 @@ class RunFolder:
 
     def __enter__(self) -> "RunFolder":
         try:
-            for name in ("sheets", "weights", "state"):
-                (self.directory / name).mkdir(parents=True, exist_ok=True)
-                files.sweep_stale(self.directory / name)
-            files.sweep_stale(self.directory)
+            self.directory.mkdir(parents=True, exist_ok=True)
             self.lock = files.lock(self.directory)
             self.lock.__enter__()
+            for name in ("", "sheets", "weights", "state"):
+                (self.directory / name).mkdir(exist_ok=True)
+                files.sweep_stale(self.directory / name)  # with the lock: the living may be on another machine
+            if self._states() != self.found:  # another process held it a moment ago
+                self._check_same_experiment()
+                self.state = self._newest_state()
         except OSError as error:
             what = f"{shown(self.directory)}: cannot be written: {error.strerror}"
             raise InputError(what, hint="-o chooses another folder") from None
@@ -81,17 +91,18 @@ class RunFolder:
             self.board.close()
         self.lock.__exit__(kind, error, trace)
 
-    def begin(self, trainer: Trainer, *, tell: Callable[[Line], None], tensorboard: bool) -> None:
+    def begin(self, trainer: Trainer, pictures: Scan, *, tell: Callable[[Line], None], tensorboard: bool) -> None:
         """Take up the newest state that is whole, and write down what is about to be done, and where."""
         self.tell = tell
         self._restore(trainer)
         self._check_room(trainer)
         self._write("experiment.toml", self.experiment.toml().encode("utf-8", "surrogateescape"))
+        self._write(MEMORY, pictures.encode())
         self._write("environment.json", json.dumps(describe(trainer.device), indent=2).encode())
         kept = [line for line in self.log_lines() if line["images"] <= trainer.images and "failed" not in line]
         self._write("log.jsonl", "".join(json.dumps(line) + "\n" for line in kept).encode())
         if tensorboard:
-            self.board = _tensorboard(self.directory / "tensorboard", trainer.images)
+            self.board = Board(self.directory / "tensorboard", images=trainer.images, notes=self.notes)
 
     def untranslated(self, figures: dict[str, dict[str, float]], *, features: str) -> None:
         """Write down, once, how far the domains are apart before anything is learnt."""
@@ -108,23 +119,31 @@ class RunFolder:
             if line["images"] < trainer.images and line.get("features") == features and "kid" in line
         ]
         alarms = {"alarms": seen.alarms} if seen.alarms else {}
-        self.line(
-            {"images": trainer.images, "features": features, "measure": seen.measure, "kid": seen.kid, **alarms}
-        )
+        self.line({"images": trainer.images, "features": features, "measure": seen.measure, "kid": seen.kid, **alarms})
         if seen.kid <= min(earlier, default=math.inf):
             self._write("weights/best.safetensors", self._translators(trainer, score=seen.kid).encode())
 
     def save(self, trainer: Trainer) -> None:
         """Save the translators, then everything a resume needs: a state says that all before it is written."""
-        state = trainer.state()
-        if not all(bool(torch.isfinite(t).all()) for t in state.values()):
-            what = f"the weights are no numbers any more at {trainer.images} images: not saved"
-            raise StoppedEarly(what, hint=SLOWER)
+        state = numbers(trainer)
         about = {"kind": "state", "images": trainer.images, "seconds": trainer.seconds, **circumstances(trainer.device)}
         self._write("weights/last.safetensors", self._translators(trainer).encode())
-        self._write(f"state/{trainer.images:012d}.safetensors", Checkpoint(about, state).encode())
-        for old in self._states()[KEPT:]:
-            old.unlink(missing_ok=True)
+        with self._disk():
+            files.sync(self.directory / "log.jsonl")
+        path = self.directory / f"state/{trainer.images:012d}.safetensors"
+        self._write(f"state/{path.name}", Checkpoint(about, state).encode())
+        self._forget(besides=path)
+
+    def _forget(self, *, besides: Path) -> None:
+        """Remove the states that are no longer needed, and those that were found damaged; one that stays is no harm."""
+        damaged, self.damaged = [path for path in self.damaged if path != besides], []
+        whole = [path for path in self._states() if path not in damaged]
+        for old in [*damaged, *whole[KEPT:]]:
+            try:
+                old.unlink(missing_ok=True)
+            except OSError as error:
+                note = f"{shown(old)}: cannot be removed: {error.strerror}"
+                self.notes.extend([note] if note not in self.notes else [])
 
     def log_lines(self) -> list[Line]:
         """Return the log's lines; one that was torn by a crash ends it."""
@@ -179,7 +198,8 @@ class RunFolder:
                 return Checkpoint.load(path, kind="state")
             except CheckpointError as error:
                 self.notes.append(f"{error.what}; the state before it is used")
-        if self.notes:  # to begin anew would overwrite the translators, which may be whole
+                self.damaged.append(path)
+        if self.damaged:  # to begin anew would overwrite the translators, which may be whole
             what = f"{shown(self.directory)}: none of its states is whole"
             raise CheckpointError(what, hint="its weights may still translate; -o begins another run")
         return None
@@ -188,15 +208,16 @@ class RunFolder:
         if self.state is None:
             return
         about = self.state.about
-        if trainer.device == "cpu":  # results depend on the number of threads
-            torch.set_num_threads(int(about["threads"]))
+        if trainer.device == "cpu":  # results depend on the number of threads; more than cores would only wait
+            torch.set_num_threads(min(int(about["threads"]), cores()))
         for name, value in circumstances(trainer.device).items():
             if about.get(name) != value:
                 self.notes.append(f"{name} is {value}, it was {about.get(name)}: not bit-identical from here on")
         try:
             trainer.restore(self.state.tensors, images=int(about["images"]), seconds=float(about["seconds"]))
         except (RuntimeError, KeyError, ValueError) as error:
-            what = f"{shown(self.directory)}: its state does not fit this experiment: {error}".splitlines()[0]
+            why = " ".join(str(error).splitlines()[1:2] or [str(error)]).strip()  # the first line of torch's names none
+            what = f"{shown(self.directory)}: its state does not fit this experiment: {why}"
             raise CheckpointError(what, hint="-o chooses a new folder") from None
         self.state = Checkpoint(about, {})  # the tensors are the trainer's now
 
@@ -214,19 +235,8 @@ class RunFolder:
             file.write(json.dumps(line) + "\n")
         self.written = line["images"]
         if self.board:
-            self._to_board(line)
+            self.board.show(line)
         self.tell(line)
-
-    def _to_board(self, line: Line) -> None:
-        """Show a line's figures on the board; a board that fails is left, the training goes on."""
-        groups = {"losses": line.get("losses", {}), **line.get("measure", {})}
-        try:
-            for group, figures in groups.items():
-                for name, value in figures.items():
-                    self.board.add_scalar(f"{group}/{name}", value, line["images"])
-        except Exception as error:  # whatever the library lets through: a full disk, a folder that is gone
-            self.notes.append(f"TensorBoard is given up at {line['images']:,} images: {error}")
-            self.board = None
 
     def _write(self, name: str, data: bytes) -> None:
         with self._disk():
@@ -234,6 +244,31 @@ class RunFolder:
 
     def _disk(self) -> "_Disk":
         return _Disk(self.directory)
+
+
+def as_begun(experiment: Experiment, directory: Path) -> Experiment:
+    """Return the experiment with choices that are left open, and follow the size, made as this folder's run made them.
+
+    A run that is continued with a smaller size, because memory did not suffice, keeps its networks.
+    """
+    path = directory / "experiment.toml"
+    if not path.exists():
+        return experiment
+    begun, wanted = Experiment.load(str(path)).translator, experiment.translator
+    if isinstance(begun, ResNet) and isinstance(wanted, ResNet) and not wanted.blocks:
+        return experiment.replace(translator__blocks=begun.blocks)
+    if isinstance(begun, UNet) and isinstance(wanted, UNet) and not wanted.depth:
+        return experiment.replace(translator__depth=begun.depth)
+    return experiment
+
+
+def numbers(trainer: Trainer) -> dict[str, torch.Tensor]:
+    """Return the state of a trainer; raises StoppedEarly where it is not made of numbers any more."""
+    state = trainer.state()
+    if not all(bool(torch.isfinite(t).all()) for t in state.values()):
+        what = f"the weights are no numbers any more at {trainer.images:,} images: not saved"
+        raise StoppedEarly(what, hint=SLOWER)
+    return state
 
 
 class _Disk:
@@ -250,11 +285,3 @@ class _Disk:
         if isinstance(error, OSError):
             what = f"{shown(self.directory)}: cannot be written: {error.strerror or error}"
             raise StoppedEarly(what, hint="make room; the same command goes on from the last state") from None
-
-
-def _tensorboard(folder: Path, images: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise UsageError("--tensorboard: it is not installed", hint="pip install 'styl[tensorboard]'") from None
-    return SummaryWriter(str(folder), purge_step=images)

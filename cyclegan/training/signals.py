@@ -2,11 +2,18 @@
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
+
+ECHO = 0.3  # seconds within which launchers repeat to each process what was sent to all of them
 
 
 class Interruption:
-    """Notes a signal while its block lasts: ``received`` is the signal's number, or None."""
+    """Notes a signal while its block lasts: ``received`` is the signal's number, or None.
+
+    A second Ctrl-C is handed to whoever heard signals before, and so unwinds what is under way. A second SIGTERM says
+    nothing new: `timeout` and torchrun send each signal twice.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
@@ -24,7 +31,10 @@ class Interruption:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        self.received = number
+        if self.received is None:
+            self.received, self.at = number, time.monotonic()
+        elif number == signal.SIGINT and time.monotonic() - self.at > ECHO:
+            before = self.before[signal.SIGINT]
+            if not callable(before):
+                raise KeyboardInterrupt
+            before(number, frame)

@@ -71,7 +71,13 @@ class Trainer:
     """
 
     def __init__(
-        self, objective: Objective, training: Training, *, seed: int = 0, device: str = "cpu", ranks: Ranks | None = None
+        self,
+        objective: Objective,
+        training: Training,
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+        ranks: Ranks | None = None,
     ) -> None:
         self.objective = objective.to(device).train()
         self.training, self.seed, self.device, self.ranks = training, seed, device, ranks or Ranks()

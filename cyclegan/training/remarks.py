@@ -1,0 +1,91 @@
+"""What a person should know about the folders before hours are spent on them."""
+
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from cyclegan.errors import shown
+from cyclegan.experiment import Data
+from cyclegan.training.album import Album, Facts, Scan
+
+FEW = 20  # pictures of a domain
+LARGER = 5  # times the pictures of the other domain
+LONG = 4  # times the short side
+GREY = 3.0  # levels between the channels, in the mean over a picture; JPEG makes 1 of none
+MOSTLY = 0.8
+
+
+def summary(scan: Scan) -> list[str]:
+    """Say in a line for every domain what there is to learn from."""
+    lines = []
+    for album in scan.albums:
+        kept = _kept(album)
+        heights, widths = sorted(f.height for f in kept), sorted(f.width for f in kept)
+        sizes = f"{widths[0]} × {heights[0]} to {widths[-1]} × {heights[-1]}"
+        middle = f"most about {statistics.median_low(widths)} × {statistics.median_low(heights)}"
+        lines.append(f"{album.name}: {len(kept):,} pictures, {sizes} pixels, {middle}")
+    return lines
+
+
+def remarks(scan: Scan, data: Data) -> list[str]:
+    """Say what may spoil a training, or what it cannot be expected to do, in a line each."""
+    found = [*_left_out(scan), *_twice(scan), *_sizes(scan.albums, data), *_numbers(scan.albums), *_grey(scan.albums)]
+    return [*found, *(f"pictures are decoded again whenever they are drawn: {why}" for why in scan.unstored)]
+
+
+def _left_out(scan: Scan) -> Iterator[str]:
+    for album in scan.albums:
+        constant = [name for name, f in album.facts.items() if f.fault and not f.problem]
+        if constant:
+            names = ", ".join(map(shown, constant[:3])) + (", …" if len(constant) > 3 else "")
+            yield f"{album.name}: {len(constant)} of one colour left out, gradients would blow up on them ({names})"
+        damaged = sum(bool(f.problem) for f in album.facts.values())
+        if damaged:
+            yield f"{album.name}: {damaged} of {len(album.facts):,} files cannot be read and are left out"
+
+
+def _twice(scan: Scan) -> Iterator[str]:
+    contents = [Counter(f.digest for f in _kept(album)) for album in scan.albums]
+    for album, counter in zip(scan.albums, contents, strict=True):
+        again = counter.total() - len(counter)
+        if again:
+            yield f"{album.name}: {again} pictures are copies of others, and are learnt more often"
+    for i, counter in enumerate(contents):
+        for j, other in enumerate(contents[:i]):
+            both = len(counter.keys() & other.keys())
+            if both:
+                yield f"{both} pictures are in both {scan.albums[j].name} and {scan.albums[i].name}"
+
+
+def _sizes(albums: Sequence[Album], data: Data) -> Iterator[str]:
+    for album in albums:
+        kept = _kept(album)
+        small = sum(min(f.height, f.width) < data.size for f in kept)
+        if small:
+            yield f"{album.name}: {small} pictures are smaller than {data.size} pixels and are enlarged"
+        long = sum(max(f.height, f.width) > LONG * min(f.height, f.width) for f in kept)
+        if long:
+            fate = "squashed" if data.fit == "stretch" else "seen in part"
+            yield f"{album.name}: {long} pictures are more than {LONG} times as long as wide and are {fate}"
+
+
+def _numbers(albums: Sequence[Album]) -> Iterator[str]:
+    for album in albums:
+        count = len(_kept(album))
+        if count < FEW:
+            yield f"{album.name}: only {count} pictures, none can be held back; colours may be learnt, hardly shapes"
+    fewest, most = (choose(albums, key=lambda album: len(_kept(album))) for choose in (min, max))
+    times = len(_kept(most)) / len(_kept(fewest))
+    if times >= LARGER:
+        yield f"{most.name} has {times:.0f} times the pictures: each one of {fewest.name} is seen as much more often"
+
+
+def _grey(albums: Sequence[Album]) -> Iterator[str]:
+    shares = [sum(f.colour < GREY for f in _kept(album)) / len(_kept(album)) for album in albums]
+    for album, share in zip(albums, shares, strict=True):
+        if share >= MOSTLY and min(shares) <= 1 - MOSTLY:
+            yield f"{album.name}: {share:.0%} of the pictures are grey, the others' are not: colour will be invented"
+
+
+def _kept(album: Album) -> list[Facts]:
+    return [facts for facts in album.facts.values() if not facts.fault]

@@ -1,0 +1,45 @@
+"""The folders as a run finds them: looked through by the first rank, and the same as when the run began."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cyclegan.errors import UsageError, shown
+from cyclegan.experiment import Data
+from cyclegan.training.album import Scan, differences
+from cyclegan.training.ranks import Ranks
+from cyclegan.training.scan import scan
+
+MEMORY = "data.json"  # in the run folder
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+def survey(data: Data, directory: Path, *, ranks: Ranks, strict: bool, changed: bool, tell: Tell) -> Scan:
+    """Look through the folders, as far as the run folder does not remember them; the other ranks are told.
+
+    Raises InputError for folders that cannot be learnt from, and UsageError where a run that has begun would go on with
+    other pictures, unless `changed` allows it.
+    """
+    if not ranks.first:
+        return _told(b"", ranks)
+    earlier = Scan.load(directory / MEMORY)
+    found = scan(data, earlier=earlier, strict=strict, tell=lambda done, of: tell({"looked": done, "of": of}))
+    if earlier and any((directory / "state").glob("*.safetensors")) and not changed:
+        _refuse(differences(earlier, found), directory)
+    return _told(found.encode(), ranks) if ranks.count > 1 else found
+
+
+def _told(text: bytes, ranks: Ranks) -> Scan:
+    letters = torch.tensor(list(text), dtype=torch.uint8)
+    told = Scan.decode(ranks.shared({"scan": letters})["scan"].numpy().tobytes())
+    assert told, "what was encoded a moment ago"
+    return told
+
+
+def _refuse(lines: list[str], directory: Path) -> None:
+    if lines:
+        what = f"{shown(directory)}: the pictures are not those it was begun with: {'; '.join(lines)}"
+        raise UsageError(what, hint="--allow-changed-data goes on with them, -o begins another run")
