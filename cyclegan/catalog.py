@@ -19,8 +19,7 @@ def shelf() -> dict[str, Path]:
 def find(name: str | Path) -> Path:
     """Return the weights file that a name, a file or a run folder stands for.
 
-    Of a run folder it is the last translators: the distance that names the best is too coarse to overrule the end of a
-    schedule (tools/NOTES.md). Raises CheckpointError.
+    Of a run folder it is the best translators, by the KID of held-back pictures. Raises CheckpointError.
     """
     path = Path(name)
     if path.is_dir():
@@ -78,7 +77,7 @@ def adopt(path: Path, *, domains: tuple[str, str] = ("source", "target")) -> Che
 
 
 def _of_run(folder: Path) -> Path:
-    for name in ("last", "best"):
+    for name in ("best", "last"):
         path = folder / "weights" / f"{name}.safetensors"
         if path.is_file():
             return path

@@ -301,7 +301,7 @@ def test_a_name_a_file_and_a_run_folder_are_found(shelf: dict[str, Path]) -> Non
     assert catalog.find("apples") == shelf["apples"]
     assert catalog.find(shelf["apples"]) == shelf["apples"]
     assert catalog.find(run("runs/a")) == Path("runs/a/weights/last.safetensors")
-    assert catalog.find(run("runs/a", weights=("last", "best"))) == Path("runs/a/weights/last.safetensors")
+    assert catalog.find(run("runs/a", weights=("last", "best"))) == Path("runs/a/weights/best.safetensors")
     assert catalog.load("runs/a").about["which"] == "runs/a last"
 
 

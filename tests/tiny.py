@@ -58,7 +58,7 @@ def one_thread() -> Iterator[None]:
 
 
 def experiment(folders: Folders, *overrides: str) -> Experiment:
-    chosen = Experiment.load("default", overrides=[*OPTIONS, *overrides])
+    chosen = Experiment.load("cyclegan-2017", overrides=["data.fit=cover", *OPTIONS, *overrides])
     return chosen.replace(data__folders=tuple(map(str, folders)), data__domains=("x", "y"))
 
 

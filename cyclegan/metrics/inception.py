@@ -34,6 +34,7 @@ class Inception(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, pictures: Tensor) -> Tensor:
+        """Return features (N, 2048) of uint8 pictures (N, 3, H, W)."""
         features: Tensor = self.body(self.resize(pictures.float()))
         return features
 

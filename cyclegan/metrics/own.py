@@ -31,6 +31,7 @@ class Own(nn.Module):
         self.register_buffer("bins", torch.linspace(-1, 1, _BINS)[:, None, None])
 
     def forward(self, pictures: Tensor) -> Tensor:
+        """Return features (N, d) of uint8 pictures (N, 3, H, W) of any size."""
         x = nnf.interpolate(pictures.float(), size=(SIDE, SIDE), mode="bicubic", antialias=True) / 127.5 - 1
         x = torch.einsum("oc,nchw->nohw", self.get_buffer("opponent"), x)
         found: dict[str, list[Tensor]] = {"amplitude": [], "boards": [], "scattering": [], "correlation": []}

@@ -27,6 +27,7 @@ class SqueezeNet(nn.Module):
         self.register_buffer("mean", torch.tensor(_MEAN)[:, None, None])
 
     def forward(self, pictures: Tensor) -> Tensor:
+        """Return features (N, 512), each of length √512, of uint8 pictures (N, 3, H, W)."""
         x = self._layer("0", _prepared(pictures) - self.get_buffer("mean"), stride=2)
         for i in range(2, 13):
             x = nnf.max_pool2d(x, 3, 2, ceil_mode=True) if i in _POOLS else self._fire(i, x)

@@ -1,4 +1,4 @@
-"""Differentiable augmentation: what critics see of reals and fakes alike, so that few pictures are not learnt by heart."""
+"""Differentiable augmentation: critics see changed pictures, so that few are not learnt by heart."""
 
 from collections.abc import Callable
 
