@@ -302,7 +302,7 @@ def test_a_name_a_file_and_a_run_folder_are_found(shelf: dict[str, Path]) -> Non
     assert catalog.find(shelf["apples"]) == shelf["apples"]
     assert catalog.find(run("runs/a")) == Path("runs/a/weights/last.safetensors")
     assert catalog.find(run("runs/a", weights=("last", "best"))) == Path("runs/a/weights/best.safetensors")
-    assert catalog.load("runs/a").about["which"] == "runs/a last"
+    assert catalog.load("runs/a").about["which"] == "runs/a best"
 
 
 def test_what_lies_here_goes_before_the_shelf(shelf: dict[str, Path]) -> None:

@@ -411,11 +411,20 @@ def page(folder: Path) -> Page:
     return Page(report(read_run(folder)).decode())
 
 
+def album(name: str, count: int) -> dict[str, object]:
+    """What the scan of a folder writes down, with one picture that cannot be read and one of one colour."""
+    facts = [
+        {"digest": f"{i}", "width": 100 + i, "height": 64, "spread": 20 * (i != 3), "problem": ""} for i in range(count)
+    ]
+    facts[5]["problem"] = "cut off"
+    return {"name": name, "folder": f"/data/{name}", "pictures": {f"{i}.jpg": [1, 2, f] for i, f in enumerate(facts)}}
+
+
 def test_the_page_tells_the_run_and_needs_nothing_else(tmp_path: Path) -> None:
     folder = make(tmp_path / "run", WHOLE, saved=1000)
     (folder / "weights").mkdir()
     (folder / "weights" / "best.safetensors").write_bytes(b"never opened")
-    (folder / "data.json").write_text(json.dumps({"a": {"pictures": 30}, "b": {"pictures": 40}, "note": "fine"}))
+    (folder / "data.json").write_text(json.dumps({"albums": [album("a", 30), album("b", 40)]}))
     Image.new("RGB", (8, 8)).save(folder / "sheets" / "extremes.jpg")
     found = page(folder)
     assert all(address.startswith("data:image/jpeg;base64,") for address in found.addresses)
@@ -428,7 +437,7 @@ def test_the_page_tells_the_run_and_needs_nothing_else(tmp_path: Path) -> None:
         "The last look 1,000 pictures seen, KID × 1000 40.0",
         "untranslated 70.0 200.0 … … … first look, 0 70.0 ± 1.0 90.0 7.0 20.0 0.80 best look, 600 30.0 ± 1.0",
         "training.images 1,000 4,500 pictures of each domain to see",
-        "pictures 30 40",
+        "pictures 30 40 cannot be read 1 1 of one colour 1 1 copies 0 0 widths 100 to 129 100 to 139 heights 64 to 64",
         f"styl train --preset {folder}/experiment.toml --images 2000 -o {folder}",
         f"styl translate PICTURES -m {folder}/weights/best.safetensors",
         "G (to b)",
@@ -484,7 +493,7 @@ def test_names_are_text_and_never_markup(tmp_path: Path) -> None:
     lines = [look(i, 0.05, untranslated=0.07, domains=evil, alarms=["<u>"]) for i in (0, 10, 20)]
     folder = make(tmp_path / "<em>run & 'so'", [*lines, step(20, **{"<u>": 1.0})], domains=evil)
     (folder / "environment.json").write_text(json.dumps({"device": "<s>", "device_name": "<s>", "command": ["</pre>"]}))
-    (folder / "data.json").write_text(json.dumps({"<u>": {"<s>": "<em>"}}))
+    (folder / "data.json").write_text(json.dumps({"albums": [{"name": "<u>", "folder": "<em>", "pictures": {}}]}))
     found = page(folder)
     assert not {"script", "u", "s", "em"} & set(found.tags)
     assert all(address.startswith("data:") for address in found.addresses)

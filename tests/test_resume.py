@@ -295,6 +295,7 @@ def test_a_damaged_record_is_one_line(folders: Folders, tmp_path: Path) -> None:
 
 def command(folders: Folders, run: Path, *more: str) -> list[str]:
     settings = [word for option in OPTIONS for word in ("--set", option)]
+    settings += ["--preset", "cyclegan-2017", "--set", "data.fit=cover"]
     where = [*map(str, folders), "-o", str(run), "--device", "cpu"]
     return [sys.executable, "-m", "cyclegan", "train", *where, *settings, *more]
 

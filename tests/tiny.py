@@ -210,7 +210,8 @@ def wait(pid: int, *, seconds: float = 60) -> int:
 def words(folders: Folders, run: Path, *overrides: str) -> list[str]:
     """Return the command line of a tiny training."""
     settings = [word for option in (*OPTIONS, *overrides) for word in ("--set", option)]
-    return ["train", *map(str, folders), "-o", str(run), "--device", "cpu", "--features", "own", *settings]
+    recipe = ["--preset", "cyclegan-2017", "--set", "data.fit=cover"]
+    return ["train", *map(str, folders), *recipe, "-o", str(run), "--device", "cpu", "--features", "own", *settings]
 
 
 def styl(arguments: list[str]) -> None:

@@ -11,6 +11,7 @@ from cyclegan.errors import shown
 from cyclegan.experiment import Experiment, presets
 from cyclegan.reporting import curves
 from cyclegan.reporting.advice import Advice, Story, advise
+from cyclegan.reporting.folders import folders
 from cyclegan.reporting.log import Look
 from cyclegan.reporting.page import (
     Block,
@@ -47,7 +48,7 @@ def report(run: Run) -> bytes:
             Section("Curves", curves.charts(run), columns=True),
             Section("Pictures", list(_pictures(run))),
             Section("Figures", list(_figures(run))),
-            Section("Data", _table_of(read_json(run.directory / "data.json"))),
+            Section("Data", _table_of(folders(read_json(run.directory / "data.json")))),
             Section("Settings", list(_settings(run, environment))),
         ],
         above=f"styl report · {shown(run.directory)}",
@@ -154,18 +155,11 @@ def _cells(figures: Mapping[str, float]) -> list[str]:
     return [decimals(kid) + spread, *(decimals(figures.get(n, math.nan), places) for n, (_, places) in FIGURES.items())]
 
 
-def _table_of(found: Mapping[str, Any]) -> list[Block]:
-    """Return a table of what is in any plain table: a column an entry, where all of them are tables."""
-    columns = {str(n): dict(flat(t)) for n, t in found.items() if isinstance(t, dict)}
-    alone = {name: value for name, value in found.items() if not isinstance(value, dict)}
-    names = list(dict.fromkeys(name for column in columns.values() for name in column))
-    blocks: list[Block] = []
-    if names:
-        rows = [[printable(n), *(_value(column.get(n)) for column in columns.values())] for n in names]
-        blocks.append(Table(["", *map(printable, columns)], rows))
-    if alone:
-        blocks.append(Table(["", ""], [[printable(name), _value(value)] for name, value in alone.items()]))
-    return blocks
+def _table_of(found: Mapping[str, Mapping[str, str]]) -> list[Block]:
+    """Return a table with a column an entry."""
+    names = list(dict.fromkeys(name for column in found.values() for name in column))
+    rows = [[name, *(column.get(name, "…") for column in found.values())] for name in names]
+    return [Table(["", *found], rows)] if rows else []
 
 
 def _settings(run: Run, environment: Mapping[str, Any]) -> Iterator[Block]:

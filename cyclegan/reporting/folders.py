@@ -1,0 +1,42 @@
+"""What a run found in its folders, from the data.json that its scan wrote."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from cyclegan.reporting.log import number
+from cyclegan.reporting.words import printable
+
+Found = Mapping[str, Any]
+
+
+def folders(memory: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return, for every domain, how many pictures there are, how large, and how many are left out; unknown: nothing."""
+    albums = memory.get("albums")
+    return dict(map(_album, _tables(albums))) if isinstance(albums, list) else {}
+
+
+def _album(album: Found) -> tuple[str, dict[str, str]]:
+    entries = album.get("pictures")
+    every = [e[2] for e in entries.values() if isinstance(e, list) and len(e) > 2] if isinstance(entries, dict) else []
+    facts = list(_tables(every))
+    read = [fact for fact in facts if not fact.get("problem")]
+    constant = sum(number(fact.get("spread")) < 1 for fact in read)
+    figures = {
+        "folder": printable(str(album.get("folder", ""))),
+        "pictures": f"{len(facts):,}",
+        "cannot be read": f"{len(facts) - len(read):,}",
+        "of one colour": f"{constant:,}",
+        "copies": f"{len(read) - len({str(fact.get('digest')) for fact in read}):,}",
+        "widths": _range(read, "width"),
+        "heights": _range(read, "height"),
+    }
+    return printable(str(album.get("name", "?"))), figures
+
+
+def _range(facts: list[Found], side: str) -> str:
+    sizes = sorted(number(fact.get(side)) for fact in facts)
+    return f"{sizes[0]:.0f} to {sizes[-1]:.0f}" if sizes else "…"
+
+
+def _tables(values: list[Any]) -> Iterator[Found]:
+    return (value for value in values if isinstance(value, dict))
