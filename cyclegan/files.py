@@ -121,6 +121,21 @@ def lock(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def held(folder: Path) -> bool:
+    """Tell whether a living process holds `folder`; nothing is written."""
+    try:
+        descriptor = os.open(folder / ".lock", os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        if _seize(descriptor):
+            _release(descriptor)
+            return False
+        return True
+    finally:
+        os.close(descriptor)
+
+
 def _holder(descriptor: int) -> str:
     os.lseek(descriptor, 0, os.SEEK_SET)
     return shown(os.fsdecode(os.read(descriptor, 300).strip())) or "another process"

@@ -5,7 +5,6 @@ import json
 import math
 import os
 import re
-import socket
 import time
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -14,13 +13,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cyclegan import files
-from cyclegan.errors import InputError, StylError, shown
+from cyclegan.errors import InputError, shown
 from cyclegan.reporting.log import Log, number, read_log
 from cyclegan.reporting.words import printable
 
 State = Literal["training", "finished", "stopped", "failed", "diverged", "damaged"]
 Table = Mapping[str, Any]
-_HOLDER = re.compile(r"process (\d{1,9}) on (.+)")
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,7 @@ def _read(directory: Path, *, skim: bool) -> Run:
     except OSError:
         log, readable = Log(), False
     saved = max(_states(directory), default=None)
-    state: State = "training" if _held(directory) else _rest(experiment, log, saved)
+    state: State = "training" if files.held(directory) else _rest(experiment, log, saved)
     if state != "training" and not (readable and experiment):
         state = "damaged"
     return Run(directory, state, experiment, log, saved, _updated(directory))
@@ -171,29 +169,3 @@ def _updated(directory: Path) -> float:
         with contextlib.suppress(OSError):
             return (directory / name).stat().st_mtime
     return 0.0
-
-
-def _held(directory: Path) -> bool:
-    """Tell whether a living process holds the run. The lock itself is tried only where its text leaves a doubt."""
-    holder = _HOLDER.match(read_text(directory / ".lock"))
-    if not holder or (holder[2].strip() == socket.gethostname() and not _alive(int(holder[1]))):
-        return False
-    try:
-        with files.lock(directory):  # the number may be another process's by now
-            return False
-    except StylError:
-        return True
-    except OSError:  # not ours to try: its text must do
-        return True
-
-
-def _alive(pid: int) -> bool:
-    if os.name != "posix":  # elsewhere signal 0 is not a question but a kill
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
