@@ -50,8 +50,9 @@ from cyclegan.errors import InputError, StoppedEarly, UsageError
 from cyclegan.experiment import Experiment
 from cyclegan.networks.resnet import ResNet
 from cyclegan.tables import flat
+from cyclegan.training.begun import as_begun
 from cyclegan.training.run import CODEC
-from cyclegan.training.runfolder import RunFolder, as_begun
+from cyclegan.training.runfolder import RunFolder
 from cyclegan.training.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

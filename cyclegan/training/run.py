@@ -13,20 +13,19 @@ from cyclegan.chance import seed_for
 from cyclegan.devices import choose_device, cores
 from cyclegan.errors import StoppedEarly, out_of_memory
 from cyclegan.experiment import Experiment
-from cyclegan.metrics.features import load_features
 from cyclegan.objectives import assemble
+from cyclegan.training.begun import as_begun
 from cyclegan.training.data import Batches
+from cyclegan.training.diary import Diary
 from cyclegan.training.ledger import Ledger
-from cyclegan.training.look import Looker
 from cyclegan.training.ranks import Ranks, joined, local_device, neighbours
 from cyclegan.training.remarks import remarks, summary
-from cyclegan.training.runfolder import RunFolder, as_begun, numbers
+from cyclegan.training.runfolder import RunFolder
 from cyclegan.training.signals import Interruption
 from cyclegan.training.survey import survey
 from cyclegan.training.trainer import Trainer
 
 CODEC: dict[str, Any] = {"name": "pictures", "channels": 3}
-REALS = 256  # of each domain, that translated pictures are measured against
 
 
 @dataclass(frozen=True)
@@ -107,14 +106,19 @@ def _train(experiment: Experiment, directory: Path, how: Circumstances, ranks: R
             folder.begin(trainer, found, tell=how.tell, tensorboard=how.tensorboard)
         trainer.follow_first()
         with explained(trainer, experiment):
-            _carry_on(folder, trainer, batches, interruption, how.features)
+            signal = _carry_on(folder, trainer, batches, interruption, how.features)
     damaged, notes = (*found.left_out, *batches.damaged), (*folder.notes, *batches.notes)
-    signal = interruption.received if trainer.progress < 1 else None
-    return Outcome(directory, trainer.images, signal=signal, damaged=damaged, notes=notes)
+    stopped = signal if trainer.progress < 1 else None
+    return Outcome(directory, trainer.images, signal=stopped, damaged=damaged, notes=notes)
 
 
-def _carry_on(run: RunFolder, trainer: Trainer, batches: Batches, interruption: Interruption, features: str) -> None:
-    """Train to the end of the budget, or to a signal, and write down what the experiment says, when it says."""
+def _carry_on(
+    run: RunFolder, trainer: Trainer, batches: Batches, interruption: Interruption, features: str
+) -> int | None:
+    """Train to the end of the budget, and write down what the experiment says, when it says; return what stopped it.
+
+    A signal to any of the ranks is a signal to all.
+    """
     every, ranks = run.experiment.every, trainer.ranks
     diary = Diary(run, batches, features) if ranks.first else None
     ledger = Ledger(ranks, files=lambda report: batches.named(report.images - report.batch, report.batch))
@@ -123,7 +127,8 @@ def _carry_on(run: RunFolder, trainer: Trainer, batches: Batches, interruption: 
     drawn = batches.starting(trainer.images, rank=ranks.rank, ranks=ranks.count)
     for report in trainer.reports([codec.encode(pictures) for pictures in batch] for batch in drawn):
         ledger.note(report)
-        stop = report.progress >= 1 or ranks.largest(interruption.received or 0) > 0
+        signal = int(ranks.largest(interruption.received or 0)) or None
+        stop = report.progress >= 1 or signal is not None
         if stop or report.every(every.log):
             line = ledger.line(seconds=trainer.seconds)
             if diary:
@@ -133,31 +138,8 @@ def _carry_on(run: RunFolder, trainer: Trainer, batches: Batches, interruption: 
         if diary and (stop or report.every(every.save)):
             run.save(trainer)
         if stop:
-            break
-
-
-class Diary:
-    """What the first rank looks at: the held-back pictures, always the same and with the same features."""
-
-    def __init__(self, run: RunFolder, batches: Batches, features: str) -> None:
-        self.run = run
-        data = run.experiment.data
-        self.features = load_features(features, device=batches.device)
-        self.looker = Looker(
-            batches.held_back(),
-            batches.examples(REALS),
-            codec=codecs.build(run.codec),
-            features=self.features,
-            domains=data.domains,
-        )
-        run.untranslated(self.looker.untranslated, features=self.features.name)
-
-    def look(self, trainer: Trainer) -> None:
-        """Look at the translators that people will use; what is no number would look black."""
-        numbers(trainer)
-        with trainer.averaged():
-            seen = self.looker.look(trainer.objective, progress=trainer.progress)
-        self.run.look(trainer, seen, features=self.features.name)
+            return signal
+    return None
 
 
 @contextlib.contextmanager

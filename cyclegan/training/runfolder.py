@@ -20,11 +20,12 @@ import torch
 from cyclegan import files
 from cyclegan.checkpoint import Checkpoint
 from cyclegan.devices import cores
-from cyclegan.errors import CheckpointError, InputError, StoppedEarly, UsageError, shown
-from cyclegan.experiment import Experiment, ResNet, UNet
+from cyclegan.errors import CheckpointError, InputError, StoppedEarly, shown
+from cyclegan.experiment import Experiment
 from cyclegan.media.image import encode_picture
 from cyclegan.objectives import network_specs
 from cyclegan.training.album import Scan
+from cyclegan.training.begun import changes
 from cyclegan.training.board import Board
 from cyclegan.training.environment import circumstances, describe
 from cyclegan.training.ledger import SLOWER
@@ -34,12 +35,6 @@ from cyclegan.training.trainer import Trainer
 
 Line = dict[str, Any]
 KEPT = 2  # states; the older one is for the day the newer is damaged
-QUIET_TO_CHANGE = ("training.images", "training.minutes", "every.", "data.folders", "data.cache_gb")
-FREE_TO_CHANGE = (
-    *QUIET_TO_CHANGE,
-    *("training.batch", "training.accumulate", "training.learning_rate", "training.decay", "training.precision"),
-    "data.size",
-)
 
 
 class RunFolder:
@@ -47,9 +42,8 @@ class RunFolder:
 
     def __init__(self, directory: Path, experiment: Experiment, *, codec: dict[str, Any]) -> None:
         self.directory, self.experiment, self.codec = directory, experiment, codec
-        self.notes: list[str] = []
+        self.notes = changes(experiment, directory)
         self.damaged: list[Path] = []
-        self._check_same_experiment()
         self.found = self._states()
         self.state = self._newest_state()
         self.tell: Callable[[Line], None] = lambda _: None
@@ -74,7 +68,7 @@ class RunFolder:
                 (self.directory / name).mkdir(exist_ok=True)
                 files.sweep_stale(self.directory / name)  # with the lock: the living may be on another machine
             if self._states() != self.found:  # another process held it a moment ago
-                self._check_same_experiment()
+                self.notes += changes(self.experiment, self.directory)
                 self.state = self._newest_state()
         except OSError as error:
             what = f"{shown(self.directory)}: cannot be written: {error.strerror}"
@@ -177,18 +171,6 @@ class RunFolder:
             }
         return Checkpoint(about | more, tensors)
 
-    def _check_same_experiment(self) -> None:
-        path = self.directory / "experiment.toml"
-        if not path.exists():
-            return
-        before = Experiment.load(str(path))
-        for name, old, new in before.differences(self.experiment):
-            if not name.startswith(FREE_TO_CHANGE):
-                what = f"{shown(self.directory)}: was begun with {name} = {old!r}, now it is {new!r}"
-                raise UsageError(what, hint="go on with the same options, or -o chooses a new folder")
-            if not name.startswith(QUIET_TO_CHANGE):
-                self.notes.append(f"{name} is {new!r} from here on, it was {old!r}")
-
     def _states(self) -> list[Path]:
         return sorted((self.directory / "state").glob("*.safetensors"), reverse=True)
 
@@ -244,22 +226,6 @@ class RunFolder:
 
     def _disk(self) -> "_Disk":
         return _Disk(self.directory)
-
-
-def as_begun(experiment: Experiment, directory: Path) -> Experiment:
-    """Return the experiment with choices that are left open, and follow the size, made as this folder's run made them.
-
-    A run that is continued with a smaller size, because memory did not suffice, keeps its networks.
-    """
-    path = directory / "experiment.toml"
-    if not path.exists():
-        return experiment
-    begun, wanted = Experiment.load(str(path)).translator, experiment.translator
-    if isinstance(begun, ResNet) and isinstance(wanted, ResNet) and not wanted.blocks:
-        return experiment.replace(translator__blocks=begun.blocks)
-    if isinstance(begun, UNet) and isinstance(wanted, UNet) and not wanted.depth:
-        return experiment.replace(translator__depth=begun.depth)
-    return experiment
 
 
 def numbers(trainer: Trainer) -> dict[str, torch.Tensor]:
