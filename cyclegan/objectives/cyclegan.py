@@ -89,11 +89,12 @@ class CycleGAN(Objective):
             "D_y": (real(D_y(y)) + fake(D_y(old_y))) / 2,
         }
         loss = critics["D_x"] + critics["D_y"]
+        # slopes are those at pictures as they are: not every torch can walk back twice through a moved one
         if self.penalty:
-            critics["penalty"] = gradient_penalty(D_x, x, old_x) + gradient_penalty(D_y, y, old_y)
+            critics["penalty"] = gradient_penalty(self.D_x, x, old_x) + gradient_penalty(self.D_y, y, old_y)
             loss = loss + self.penalty * critics["penalty"]
         if self.r1 and self.step % self.r1_every == 0:  # lazily: Karras et al. 2020, appendix B
-            critics["r1"] = r1_penalty(D_x, x) + r1_penalty(D_y, y)
+            critics["r1"] = r1_penalty(self.D_x, x) + r1_penalty(self.D_y, y)
             loss = loss + self.r1_every * self.r1 / 2 * critics["r1"]
         yield Turn("critics", loss, critics)
 
