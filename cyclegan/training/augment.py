@@ -22,8 +22,8 @@ class Geometry:
     """Brings pictures of any size to the training size: at random for training, by the middle for sheets.
 
     A draw is settled where it is no larger and cut no otherwise than what a translator is shown in use: only mirrored.
-    Resizing is torchvision's bicubic with antialiasing, which equals the original's (Pillow's); albumentations, which
-    would resize without antialiasing, crops and mirrors.
+    Resizing is torchvision's bicubic with antialiasing, the original's (Pillow's) but for rounding; albumentations,
+    which would resize without antialiasing, crops and mirrors.
     """
 
     def __init__(self, data: Data) -> None:
