@@ -29,12 +29,14 @@ class ResNet:
     norm: Literal["instance", "instance-affine", "batch"] = option("instance", "normalisation")
     dropout: float = option(0.0, "share of features dropped inside each block while training", low=0, high=0.9)
     padding: Literal["reflect", "zero"] = option("reflect", "what convolutions see beyond the edge")
-    resample: Literal["strided", "antialiased", "nearest"] = option(
-        "strided", "strided: as in 2017; antialiased: blur before halving, no checkerboard; nearest: enlarge, then conv"
+    resample: Literal["strided", "antialiased", "nearest", "light"] = option(
+        "strided",
+        "strided: as in 2017; antialiased: blurred, no checkerboard; light: the same at half the cost; nearest: enlarged",
     )
     output: Literal["tanh", "residual"] = option(
         "tanh", "tanh: paint the picture anew, as in 2017; residual: paint the change, which begins near none"
     )
+    separable: bool = option(False, "blocks filter and mix channels in two steps: an eighth of the multiply-adds")
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,29 @@ class CycleGAN:
 
 
 @dataclass(frozen=True)
+class Distillation:
+    """Options of `cyclegan.objectives.Distillation`."""
+
+    name: Literal["distillation"] = option("distillation", "a small student does as its teacher does")
+    teacher: str = option("", "the teacher's weights: a name, a file or a run folder")
+    fingerprint: str = option("", "SHA-256 of the teacher, so that no other goes on in its place; empty: any")
+    output: float = option(10.0, "weight of painting what the teacher paints", low=0)
+    features: float = option(
+        1.0, "weight of seeing what the teacher sees, between residual blocks; 0: not asked", low=0
+    )
+    critic: float = option(1.0, "weight of deceiving a critic of the target domain; 0: there is none", low=0)
+    adversarial: Literal["least-squares", "hinge", "non-saturating"] = option(
+        "least-squares", "what real and fake mean to the critic"
+    )
+    history: int = option(50, "how many earlier fakes the critic is reminded of; 0: none", low=0, high=10_000)
+    r1: float = option(2.0, "γ: how much the critic pays for being steep at real pictures; 0: nothing", low=0)
+    r1_every: int = option(8, "steps between two payments of r1, each as much larger", low=1, high=1000)
+    augment: float = option(
+        0.0, "chance that the critic sees a picture moved, or covered in part; for small folders", low=0, high=1
+    )
+
+
+@dataclass(frozen=True)
 class Data:
     """Where pictures come from and what is done to them before they are seen."""
 
@@ -116,6 +141,7 @@ class Training:
     )
     init_gain: float = option(0.02, "standard deviation of the first weights", low=0, high=1)
     precision: Literal["auto", "fp32", "bf16"] = option("auto", "auto: bf16 on CUDA, fp32 elsewhere")
+    compile: Literal["auto", "on", "off"] = option("auto", "compile the networks first; auto: on CUDA")
 
 
 @dataclass(frozen=True)
@@ -135,7 +161,7 @@ class Experiment:
     data: Data = field(default_factory=Data)
     translator: ResNet | UNet = field(default_factory=ResNet)
     critic: PatchGAN = field(default_factory=PatchGAN)
-    objective: CycleGAN = field(default_factory=CycleGAN)
+    objective: CycleGAN | Distillation = field(default_factory=CycleGAN)
     training: Training = field(default_factory=Training)
     every: Every = field(default_factory=Every)
 
@@ -183,6 +209,11 @@ class Experiment:
             settled = settled.replace(translator__depth=max(2, min(8, twos)))
         settled._check_size()
         return settled
+
+    def without_places(self) -> "Experiment":
+        """Return the experiment without what only this machine knows: where pictures and a teacher lie."""
+        kept = self.replace(data__folders=())
+        return kept.replace(objective__teacher="") if isinstance(self.objective, Distillation) else kept
 
     def _check_size(self) -> None:
         """Raise UsageError unless the networks can take the size; what they need, they say themselves (tested)."""

@@ -133,21 +133,40 @@ def test_a_critic_without_norm_has_a_gradient_of_its_gradient() -> None:
     assert all(p.grad is not None and p.grad.abs().max() > 0 for n, p in critic.named_parameters() if "weight" in n)
 
 
+LAYOUTS = [torch.contiguous_format, torch.channels_last]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("affine", [False, True])
-def test_instance_norm_is_torchs_in_float32_and_better_than_torchs_below(affine: bool) -> None:
+def test_instance_norm_is_torchs_to_rounding(affine: bool, layout: torch.memory_format) -> None:
     torch.manual_seed(0)
     ours, torchs = InstanceNorm(5, affine=affine), nn.InstanceNorm2d(5, affine=affine)
     ours = initialise(ours, gain=0.5)
     torchs.load_state_dict(ours.state_dict())
-    x = torch.randn(2, 5, 9, 7) * 3 + 1
-    assert torch.equal(ours(x), torchs(x))
+    x = (torch.randn(2, 5, 9, 7) * 3 + 1).to(memory_format=layout)
+    torch.testing.assert_close(ours(x), torchs(x))
+    assert ours(x).is_contiguous(memory_format=layout)
+    exact = x.double().requires_grad_()
+    assert torch.autograd.gradcheck(ours.double(), exact)
+    assert torch.autograd.gradgradcheck(ours, exact)
 
-    coarse = x.bfloat16()
-    assert ours(coarse).dtype == torch.bfloat16
-    assert torch.equal(ours(coarse), torchs(coarse.float()).bfloat16())
-    assert torch.equal(ours.bfloat16()(coarse), ours.float()(coarse))
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_instance_norm_rounds_bfloat16_once(layout: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    coarse = (torch.randn(2, 5, 32, 32) + 50).bfloat16().to(memory_format=layout)  # far from its mean of zero
+    found, exact = InstanceNorm(5)(coarse), F.instance_norm(coarse.double())
+    assert found.dtype == torch.bfloat16
+    assert ((found - exact).abs() <= exact.abs() * 2**-8 + 1e-4).all()  # torch's own: 0.06 off
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert ours.float()(coarse).dtype == torch.bfloat16
+        assert InstanceNorm(5)(coarse).dtype == torch.bfloat16
+
+
+def test_scores_are_float32_in_mixed_precision() -> None:
+    critic = PatchGAN(width=4, layers=1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert critic.stem(torch.rand(1, 3, 16, 16)).dtype == torch.bfloat16
+        assert critic(torch.rand(1, 3, 16, 16)).dtype == torch.float32
 
 
 def test_halving_blurs_with_the_binomial_filter() -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from cyclegan.networks import ResNet, UNet
+from cyclegan.networks.blocks import takes_each_alone
 from cyclegan.objectives.augment import Augment
 from cyclegan.objectives.history import History
 from cyclegan.objectives.losses import ADVERSARIAL, gradient_penalty, l1_loss, patch_nce, r1_penalty
@@ -54,6 +55,7 @@ class CycleGAN(Objective):
         self.penalty = penalty if adversarial == "wasserstein" else 0.0
         self.r1, self.r1_every, self.nce = r1, r1_every, nce
         self.augment = Augment(augment) if augment else None
+        self.each_alone = takes_each_alone(self)
         self.past_x, self.past_y = History(history), History(history)
         if H_x and H_y:
             self.H_x, self.H_y = H_x, H_y
@@ -65,8 +67,9 @@ class CycleGAN(Objective):
         G, F, D_x, D_y = self.G, self.F, *self._critics()
         real, fake, fool = self.adversarial
 
-        (fake_y, seen_x), (fake_x, seen_y) = self._through(G, x), self._through(F, y)
-        (back_x, seen_fake_y), (back_y, seen_fake_x) = self._through(F, fake_y), self._through(G, fake_x)
+        (fake_y, seen_x), *same_y = self._through(G, x, y) if self.identity else self._through(G, x)
+        (fake_x, seen_y), *same_x = self._through(F, y, x) if self.identity else self._through(F, y)
+        [(back_x, seen_fake_y)], [(back_y, seen_fake_x)] = self._through(F, fake_y), self._through(G, fake_x)
         terms = {"G": fool(D_y(fake_y)), "F": fool(D_x(fake_x))}  # eq. 1
         terms["cycle_x"], terms["cycle_y"] = l1_loss(back_x, x), l1_loss(back_y, y)  # eq. 2
         loss = (
@@ -75,7 +78,7 @@ class CycleGAN(Objective):
             + self.now(self.cycle, self.cycle_end * self.cycle) * (terms["cycle_x"] + terms["cycle_y"])
         )
         if self.identity:  # §5.2
-            terms["identity_x"], terms["identity_y"] = l1_loss(F(x), x), l1_loss(G(y), y)
+            terms["identity_x"], terms["identity_y"] = l1_loss(same_x[0][0], x), l1_loss(same_y[0][0], y)
             loss = loss + self.identity * (terms["identity_x"] + terms["identity_y"])
         if self.nce:
             terms["nce_x"] = self._contrast(self.H_y, seen_fake_y, self.H_x, seen_x)
@@ -84,17 +87,20 @@ class CycleGAN(Objective):
         yield Turn("translators", loss, terms)
 
         old_y, old_x = self.past_y.swap(fake_y), self.past_x.swap(fake_x)  # §4: a history of 50 fakes
+        (real_x, fake_x), (real_y, fake_y) = self._at_once(D_x, x, old_x), self._at_once(D_y, y, old_y)
         critics = {  # half as fast as the translators, §4
-            "D_x": (real(D_x(x)) + fake(D_x(old_x))) / 2,
-            "D_y": (real(D_y(y)) + fake(D_y(old_y))) / 2,
+            "D_x": (real(real_x) + fake(fake_x)) / 2,
+            "D_y": (real(real_y) + fake(fake_y)) / 2,
         }
         loss = critics["D_x"] + critics["D_y"]
-        # slopes are those at pictures as they are: not every torch can walk back twice through a moved one
+        # slopes are those at pictures as they are: not every torch can walk back twice through a moved one, and none
+        # through a compiled network, which `forward` goes around
         if self.penalty:
-            critics["penalty"] = gradient_penalty(self.D_x, x, old_x) + gradient_penalty(self.D_y, y, old_y)
+            slopes = gradient_penalty(self.D_x.forward, x, old_x), gradient_penalty(self.D_y.forward, y, old_y)
+            critics["penalty"] = slopes[0] + slopes[1]
             loss = loss + self.penalty * critics["penalty"]
         if self.r1 and self.step % self.r1_every == 0:  # lazily: Karras et al. 2020, appendix B
-            critics["r1"] = r1_penalty(self.D_x, x) + r1_penalty(self.D_y, y)
+            critics["r1"] = r1_penalty(self.D_x.forward, x) + r1_penalty(self.D_y.forward, y)
             loss = loss + self.r1_every * self.r1 / 2 * critics["r1"]
         yield Turn("critics", loss, critics)
 
@@ -103,12 +109,18 @@ class CycleGAN(Objective):
         critics = self.D_x, self.D_y
         return [self.augment.before(critic) for critic in critics] if self.augment else critics
 
-    def _through(self, translator: nn.Module, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Translate; where patches are compared, return what was seen on the way as well."""
+    def _through(self, translator: nn.Module, *batches: Tensor) -> list[tuple[Tensor, list[Tensor]]]:
+        """Translate batches; where patches are compared, return what was seen on the way as well."""
         if not self.nce:
-            return translator(pictures), []
+            return [(translated, []) for translated in self._at_once(translator, *batches)]
         assert isinstance(translator, ResNet | UNet)
-        return translator.layered(pictures)
+        return [translator.layered(pictures) for pictures in batches]
+
+    def _at_once(self, network: Callable[[Tensor], Tensor], *batches: Tensor) -> Sequence[Tensor]:
+        """Return what a network makes of several batches, in one pass where no picture can see another."""
+        if not self.each_alone:
+            return [network(pictures) for pictures in batches]
+        return torch.split(network(torch.cat(batches)), [len(pictures) for pictures in batches])
 
     def _contrast(
         self, heads: nn.Module, fakes: Sequence[Tensor], heads_of_real: nn.Module, reals: Sequence[Tensor]

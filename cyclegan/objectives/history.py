@@ -37,7 +37,7 @@ class History(nn.Module):
         if len(self.kept) and self.kept.shape[1:] != fakes.shape[1:]:  # a run that goes on with another size
             self.kept = self.kept[:0]
         swapped = [torch.stack([self._swap(fake) for fake in theirs]) for theirs in self.gather(fakes.detach())]
-        return swapped[self.rank]
+        return torch.empty_like(fakes).copy_(swapped[self.rank])  # laid out in memory as they came
 
     def _swap(self, fake: Tensor) -> Tensor:
         chance = random.Random(seed_for("history", self.count))

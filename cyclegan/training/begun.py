@@ -5,7 +5,15 @@ from pathlib import Path
 from cyclegan.errors import UsageError, shown
 from cyclegan.experiment import Experiment, ResNet, UNet
 
-QUIET_TO_CHANGE = ("training.images", "training.minutes", "every.", "data.folders", "data.cache_gb")
+QUIET_TO_CHANGE = (
+    "training.images",
+    "training.minutes",
+    "every.",
+    "data.folders",
+    "data.cache_gb",
+    "training.compile",
+    "objective.teacher",
+)
 FREE_TO_CHANGE = (
     *QUIET_TO_CHANGE,
     *("training.batch", "training.accumulate", "training.learning_rate", "training.decay", "training.precision"),

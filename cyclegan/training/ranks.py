@@ -57,8 +57,9 @@ class ManyRanks(Ranks):
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
         """Return every rank's tensor of this shape, in their order."""
+        tensor = tensor.contiguous()
         parts = [torch.empty_like(tensor) for _ in range(self.count)]
-        dist.all_gather(parts, tensor.contiguous())
+        dist.all_gather(parts, tensor)
         return parts
 
     def largest(self, number: float) -> float:

@@ -79,8 +79,12 @@ class Trainer:
         device: str = "cpu",
         ranks: Ranks | None = None,
     ) -> None:
-        self.objective = objective.to(device).train()
+        # channels last is what fast convolutions of CPUs and of CUDA read; torch lays the gradients out alike
+        self.layout = torch.contiguous_format if device == "mps" else torch.channels_last
+        self.objective = objective.to(device).to(memory_format=self.layout).train()
         self.training, self.seed, self.device, self.ranks = training, seed, device, ranks or Ranks()
+        if training.compile == "on" or (training.compile == "auto" and device.startswith("cuda")):
+            compile_networks(objective)
         for history in (module for module in objective.modules() if isinstance(module, History)):
             history.gather, history.rank = self.ranks.gather, self.ranks.rank
         self.images, self.seconds = 0, 0.0
@@ -119,7 +123,8 @@ class Trainer:
         self.objective.progress, self.objective.step = self.progress, self.images // seen
         terms: dict[str, Tensor] = {}
         skipped = torch.zeros((), device=self.device)
-        games = [self.objective.turns(*batch) for batch in micro_batches]
+        laid_out = [[domain.to(memory_format=self.layout) for domain in batch] for batch in micro_batches]
+        games = [self.objective.turns(*batch) for batch in laid_out]
         for number in itertools.count():
             player = self._turn(games, terms, number)
             if player is None:
@@ -183,9 +188,14 @@ class Trainer:
             if not self.ranks.first:
                 self.restore(state, images=images, seconds=seconds)
 
-    def averaged(self) -> contextlib.AbstractContextManager[None]:
-        """Show the networks people will use: the averaged ones, where an average is kept."""
-        return self.average.shown() if self.average else contextlib.nullcontext()
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Show the networks people will use, as they are: the averaged ones, where an average is kept."""
+        with (
+            torch.compiler.set_stance("force_eager"),
+            self.average.shown() if self.average else contextlib.nullcontext(),
+        ):
+            yield
 
     def state(self) -> dict[str, Tensor]:
         """Return every tensor that a resume needs, by name."""
@@ -209,9 +219,24 @@ class Trainer:
             for name, tensor in parts.get("optimizer", {}).items():
                 owner, number, slot = name.split(".")
                 if owner == player:
-                    slots.setdefault(int(number), {})[slot] = tensor
+                    slots.setdefault(int(number), {})[slot] = laid_out_like(
+                        self.parameters[player][int(number)], tensor
+                    )
             optimizer.load_state_dict({**optimizer.state_dict(), "state": slots})
         if self.average:
             for i, kept in enumerate(self.average.kept):
                 kept.copy_(parts["average"][str(i)])
         self.images, self.seconds = images, seconds
+
+
+def compile_networks(objective: Objective) -> None:
+    """Let torch compile every network on its first pass; what it cannot compile is played as it is."""
+    torch._dynamo.config.suppress_errors = True
+    for network in objective.children():
+        if not isinstance(network, History):
+            network.compile(dynamic=False)
+
+
+def laid_out_like(parameter: Tensor, tensor: Tensor) -> Tensor:
+    """Return a tensor in the parameter's layout: the fused Adam takes the numbers as they lie, without a word."""
+    return torch.empty_like(parameter).copy_(tensor) if tensor.shape == parameter.shape else tensor
