@@ -1,12 +1,22 @@
-"""From a name to verified weights: a catalogue name, a weights file, a run folder, or the newest run."""
+"""From a name to verified weights, and from weights to a network: a catalogue name, a weights file, a run folder."""
 
 from pathlib import Path
 
+import torch
+from torch import nn
+
 from cyclegan.checkpoint import Checkpoint
-from cyclegan.errors import CheckpointError, did_you_mean, shown
+from cyclegan.errors import CheckpointError, UsageError, did_you_mean, shown
 from cyclegan.foreign import read_foreign
+from cyclegan.networks import NETWORKS
 
 RUNS = Path("runs")
+EXPORTED = {
+    ".onnx": "name the weights that it was made from",
+    ".xml": "name the weights that it was made from",
+    ".pt2": "it is for other programs: styl takes the weights it was made from, and .onnx",
+}
+LARGEST_OPTION = 4096  # no width, depth or count of ours comes near; a hostile file might
 
 
 def shelf() -> dict[str, Path]:
@@ -54,6 +64,8 @@ def newest_run() -> Path:
 def load(name: str | Path) -> Checkpoint:
     """Read and verify translators, ours or other people's; raises CheckpointError."""
     path = find(name)
+    if path.suffix.lower() in EXPORTED:
+        raise CheckpointError(f"{shown(path)}: an exported model, not weights", hint=EXPORTED[path.suffix.lower()])
     return Checkpoint.load(path, kind="translator") if path.suffix == ".safetensors" else adopt(path)
 
 
@@ -74,6 +86,37 @@ def adopt(path: Path, *, domains: tuple[str, str] = ("source", "target")) -> Che
         "trained_at": 256,  # as all that these projects published
     }
     return Checkpoint(about, {f"G.{name}": tensor for name, tensor in foreign.state.items()})
+
+
+def route(found: Checkpoint, to: str | None) -> tuple[str, str, str]:
+    """Return source, target and network of the way to a domain (None: the first); raises UsageError."""
+    routes = {target: (source, target, network) for source, target, network in found.about["routes"]}
+    if to is None:
+        return next(iter(routes.values()))
+    if to not in routes:
+        raise UsageError(f"--to {to}: these weights do not go there", hint=did_you_mean(to, routes))
+    return routes[to]
+
+
+def build(found: Checkpoint, name: str) -> nn.Module:
+    """Build a saved network, first without memory; raises CheckpointError for tensors that are not exactly its own."""
+    options = dict(found.about["networks"][name])
+    kind = options.pop("name", None)
+    if kind not in NETWORKS:
+        raise CheckpointError(f"unknown network {kind!r}", hint=did_you_mean(str(kind), NETWORKS))
+    if any(isinstance(v, int | float) and not 0 <= v <= LARGEST_OPTION for v in options.values()):
+        raise CheckpointError(f"{kind} of an impossible size: {options}", hint="this file was not made by styl")
+    state = {key.removeprefix(f"{name}."): t for key, t in found.tensors.items() if key.startswith(f"{name}.")}
+    try:
+        with torch.device("meta"):
+            network = NETWORKS[kind](**options)
+        network.load_state_dict(state, assign=True)
+    except (RuntimeError, TypeError, AssertionError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"{kind}: its weights do not fit: {reason}", hint="this file was not made by styl"
+        ) from None
+    return network
 
 
 def _of_run(folder: Path) -> Path:

@@ -12,6 +12,14 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def has_bfloat16(device: str) -> bool:
+    """Tell whether a device multiplies in bfloat16 faster than in float32."""
+    if device.startswith("cuda"):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    known = torch.cpu.get_capabilities() if device == "cpu" else {}
+    return bool(known.get("amx_bf16") or known.get("avx512_bf16"))
+
+
 def choose_device(wanted: str) -> str:
     """Return the device to use; "auto" is CUDA, then Apple's, then the CPU. Raises UsageError for one not there."""
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()

@@ -24,7 +24,7 @@ from cyclegan.errors import StoppedEarly, StylError
 from cyclegan.networks import NETWORKS
 
 ROOT = Path(__file__).parents[1]
-VERBS = ["train", "translate", "evaluate", "runs", "report", "import", "demo"]
+VERBS = ["train", "translate", "evaluate", "runs", "report", "import", "export", "demo", "bench"]
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX only")
 
 
@@ -290,7 +290,8 @@ for words in json.loads(sys.stdin.read()):
     except SystemExit as left:
         if left.code != (0 if "--help" in words else 2):
             wrong.append((words, left.code))
-    heavy = [m for m in ("torch", "torchvision", "kornia", "albumentations", "cv2") if m in sys.modules]
+    costly = ("torch", "torchvision", "kornia", "albumentations", "cv2", "onnx", "onnxruntime", "openvino")
+    heavy = [m for m in costly if m in sys.modules]
     if heavy:
         late.append((words, heavy))
         break

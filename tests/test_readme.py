@@ -17,9 +17,13 @@ from cyclegan.demo.painter import paint_folders
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"```(sh|python)\n(.*?)```", README, flags=re.DOTALL)
-SHORTER = shlex.split(
-    "--size 32 --images 2 --minutes 0 --batch 1 --workers 0 --set translator.width=4 --set critic.width=4"
-)
+SHORTER = {
+    "train": shlex.split(
+        "--size 32 --images 2 --minutes 0 --batch 1 --workers 0 --set translator.width=4 --set critic.width=4"
+    ),
+    "distill": shlex.split("--macs 4x --size 32 --images 2 --batch 1 --workers 0 --set critic.width=4"),
+    "bench": shlex.split("--verb translate --size 32 --preset tiny --repeats 1 --seconds 0"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +79,7 @@ def test_commands(place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Ca
     assert len(commands()) >= 10
     for command in commands():
         words = shlex.split(command.replace(" --features inception", ""), comments=True)[1:]  # it would be downloaded
-        monkeypatch.setattr("sys.argv", ["styl", *words, *(SHORTER if words[0] == "train" else [])])
+        monkeypatch.setattr("sys.argv", ["styl", *words, *SHORTER.get(words[0], [])])
         with pytest.raises(SystemExit) as left:
             guarded(app)
         assert left.value.code == 0, f"{command}\n{capfd.readouterr().err}"

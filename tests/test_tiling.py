@@ -19,6 +19,7 @@ from cyclegan.translation.tiling import Box, Moments, Tiled
 NETWORKS = {
     "strided": lambda: ResNet(width=8, blocks=3),
     "antialiased": lambda: ResNet(width=8, blocks=2, resample="antialiased", output="residual"),
+    "light": lambda: ResNet(width=8, blocks=2, resample="light", separable=True),
     "nearest, zero padding": lambda: ResNet(width=8, blocks=2, resample="nearest", padding="zero"),
     "separable, affine": lambda: ResNet(width=8, blocks=2, separable=True, norm="instance-affine", dropout=0.5),
     "batch norm": lambda: ResNet(width=8, blocks=2, norm="batch"),

@@ -2,7 +2,7 @@
 
 import typer
 
-from cyclegan.cli import bring, demo, evaluate, report, runs, train, translate
+from cyclegan.cli import bench, bring, demo, distill, evaluate, export, report, runs, train, translate
 from cyclegan.cli.edge import guarded
 
 app = typer.Typer(
@@ -13,12 +13,15 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("train")(train.train)
+app.command("distill")(distill.distill)
 app.command("translate")(translate.translate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("runs")(runs.runs)
 app.command("report")(report.report)
 app.command("import")(bring.bring)
+app.command("export")(export.export)
 app.command("demo")(demo.demo)
+app.command("bench")(bench.bench)
 
 
 def main() -> None:

@@ -52,6 +52,8 @@ class Display(Progress):
             distances = ", ".join(f"to {name} {1000 * found['kid']:.1f}" for name, found in figures.items())
             what = "sheet written; " if "measure" in line else "before translating: "
             self.note(f"{line['images']:,} images: {what}KID × 1000 {distances}")
+            for name, found in line.get("teacher", {}).items():
+                self.note(f"  the teacher: KID × 1000 to {name} {1000 * found['kid']:.1f}")
             for alarm in line.get("alarms", ()):
                 self.note(f"  {alarm}")
 

@@ -19,7 +19,7 @@ def runs(root: Root = Path("runs"), as_json: Json = False) -> int:
     from cyclegan.reporting.runs import list_runs
 
     found = [run.encode() for run in list_runs(root)] if root.exists() or root != Path("runs") else []
-    table = _table([HEAD, *map(_row, found)]) if found else f"no runs in {shown(root)}; styl train makes one"
+    table = columns([HEAD, *map(_row, found)]) if found else f"no runs in {shown(root)}; styl train makes one"
     result(table, summary={"runs": found}, as_json=as_json)
     return 0
 
@@ -38,7 +38,7 @@ def _row(run: dict[str, Any]) -> tuple[str, ...]:
     return run["run"], domains, run["state"], best, pictures, trained, written
 
 
-def _table(rows: list[tuple[str, ...]]) -> str:
+def columns(rows: list[tuple[str, ...]]) -> str:
     """Set rows in columns as wide as their widest cell, in a terminal's cells."""
     from rich.cells import cell_len
 

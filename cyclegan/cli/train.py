@@ -63,19 +63,23 @@ def train(
     experiment = Experiment.load(preset, overrides=overrides)
     given = tuple(folders or map(Path, experiment.data.folders))
     if dry_run and not given:
-        return _describe(experiment, larger_folder=1, device=device, as_json=as_json)
-    counts = _check(given)
+        return describe(experiment, larger_folder=1, device=device, as_json=as_json)
+    counts = count(given)
     names = two_names(domains or (experiment.data.domains if not folders else ()) or _names(given))
     experiment = experiment.replace(data__folders=tuple(str(f.resolve()) for f in given), data__domains=names)
     if dry_run:
-        return _describe(experiment, larger_folder=max(counts), device=device, as_json=as_json)
-    directory = output or Path("runs") / "-".join(map(_plain, names))
+        return describe(experiment, larger_folder=max(counts), device=device, as_json=as_json)
+    directory = output or Path("runs") / "-".join(map(plain, names))
     say(f"{names[0]}: {counts[0]} pictures, {names[1]}: {counts[1]} pictures, into {shown(directory)}")
-    how = _How(device, workers, features, tensorboard, strict, allow_changed_data)
-    return _carry_out(experiment, directory, how, as_json=as_json)
+    how = How(device, workers, features, tensorboard, strict, allow_changed_data)
+    ended = carry_out(experiment, directory, how)
+    result(ended.line, summary=ended.summary, as_json=as_json)
+    return ended.code
 
 
-class _How(NamedTuple):
+class How(NamedTuple):
+    """How a training is carried out, as far as it does not decide what is learnt."""
+
     device: str
     workers: int | None
     features: str
@@ -84,11 +88,20 @@ class _How(NamedTuple):
     changed_data: bool
 
 
-def _carry_out(experiment: Experiment, directory: Path, how: _How, *, as_json: bool) -> int:
-    from cyclegan.training.run import train as carry_out
+class Ended(NamedTuple):
+    """How a training ended: the exit code, and what is said of it to people and to programs."""
+
+    code: int
+    line: str
+    summary: dict[str, Any]
+
+
+def carry_out(experiment: Experiment, directory: Path, how: How) -> Ended:
+    """Train in a run folder with progress for people."""
+    from cyclegan.training import run
 
     with Display() as display:
-        outcome = carry_out(
+        outcome = run.train(
             experiment,
             directory,
             device=how.device,
@@ -112,11 +125,10 @@ def _carry_out(experiment: Experiment, directory: Path, how: _How, *, as_json: b
         line = f"{shown(directory)}: finished at {at}; try: styl translate PICTURE -m {shown(directory)}"
     summary = {"run": str(directory), "images": outcome.images, "finished": not outcome.signal}
     summary |= {"already_finished": outcome.already, "skipped": list(outcome.damaged)}
-    result(line, summary=summary, as_json=as_json)
-    return 128 + outcome.signal if outcome.signal else 0
+    return Ended(128 + outcome.signal if outcome.signal else 0, line, summary)
 
 
-def _check(folders: tuple[Path, ...]) -> list[int]:
+def count(folders: tuple[Path, ...]) -> list[int]:
     """Return how many pictures each of two different folders has, or say what is wrong with them."""
     if len(folders) != 2:
         what = f"two folders are needed, {len(folders)} given"
@@ -143,12 +155,13 @@ def _names(folders: tuple[Path, ...]) -> tuple[str, str]:
     return shown(first.parts[-depth]), shown(second.parts[-depth])
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """Return a domain's name as part of a folder's name."""
     return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")[:64] or "domain"
 
 
-def _describe(experiment: Experiment, *, larger_folder: int, device: str, as_json: bool) -> int:
+def describe(experiment: Experiment, *, larger_folder: int, device: str, as_json: bool) -> int:
+    """Print a resolved experiment and its networks."""
     from cyclegan.devices import choose_device
     from cyclegan.training.run import settle
     from cyclegan.training.summary import network_rows

@@ -4,7 +4,7 @@ import json
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from typer import Argument, Option
 
@@ -49,6 +49,10 @@ Tile = Annotated[
         "[default: as memory asks]",
     ),
 ]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16"],
+    Option(help="Arithmetic: fp32 is exact; auto takes bf16 where it is faster and nobody sees it in these weights."),
+]
 Metadata = Annotated[bool, Option("--keep-metadata", help="Keep place, author and the like; they are dropped else.")]
 Again = Annotated[bool, Option("--again", help="Translate what an earlier run has finished, too.")]
 Strict = Annotated[bool, Option("--strict", help="Refuse a damaged film instead of translating what can be read.")]
@@ -71,6 +75,7 @@ def translate(
     fps: Fps = "24",
     scale_to: ScaleTo = None,
     tile: Tile = None,
+    precision: Precision = "auto",
     keep_metadata: Metadata = False,
     again: Again = False,
     strict: Strict = False,
@@ -86,9 +91,10 @@ def translate(
 
     name = model or str(newest_run())
     with Display() as display:
-        translator = Translator.load(name, to=to, device=device, tile=tile, scale_to=scale_to, tell=display.note)
+        how: dict[str, Any] = {"device": device, "tile": tile, "scale_to": scale_to, "precision": precision}
+        translator = Translator.load(name, to=to, **how, tell=display.note)
         way = f"{translator.source} to {translator.target}"
-        display.note(f"{shown(name)}: {way}, {_many(jobs)}, on {translator.device}")
+        display.note(f"{shown(name)}: {way}, {_many(jobs)}, on {translator.device} in {translator.precision}")
         folder = None if frames or (output.suffix.lower() in SUFFIXES and not output.is_dir()) else output
         with open_manifest(folder, find(name), translator, settings) as manifest:
             start = partial(translate_files, translator, jobs, settings=settings, progress=display)

@@ -18,7 +18,7 @@ def named(**parts: nn.Module | None) -> nn.Sequential:
 
 
 class InstanceNorm(nn.InstanceNorm2d):
-    """Normalises each channel of each picture (Ulyanov et al. 2016), computed in float32 whatever the input's precision.
+    """Normalises each channel of each picture (Ulyanov et al. 2016), in float32 whatever the input's precision.
 
     In bfloat16 the variance of a flat region drowns in rounding, and its division by nearly nothing is amplified.
     Keeps no running statistics: a picture is always judged by itself, in training and afterwards.

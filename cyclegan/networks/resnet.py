@@ -17,7 +17,7 @@ from cyclegan.networks.blocks import (
     padding_mode,
 )
 
-Resample = Literal["strided", "antialiased", "nearest"]
+Resample = Literal["strided", "antialiased", "nearest", "light"]
 Output = Literal["tanh", "residual"]
 SEEN_BLOCKS = (0, 4)
 
@@ -81,18 +81,18 @@ class ResNet(nn.Module):
         painted: Tensor = self.head(self.ups(self.blocks(features)))
         return x + painted if self.residual else painted
 
-    def layered(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def layered(self, x: Tensor, *, after: Sequence[int] = SEEN_BLOCKS) -> tuple[Tensor, list[Tensor]]:
         """Translate as `forward` does, and return what was seen on the way: `seen_widths` channels, inwards.
 
-        After each halving, and after the first and the fifth block, as CUT chose (Park et al. 2020, §3).
+        After each halving, and `after` blocks: the first and the fifth, as CUT chose (Park et al. 2020, §3). A block
+        that is named twice is seen twice.
         """
         half = self.downs[0](self.stem(x))
         seen = [half, self.downs[1](half)]
         features = seen[-1]
         for number, one in enumerate(self.blocks):
             features = one(features)
-            if number in SEEN_BLOCKS:
-                seen.append(features)
+            seen += [features] * after.count(number)
         painted: Tensor = self.head(self.ups(features))
         return (x + painted if self.residual else painted), seen
 
@@ -104,13 +104,14 @@ def derived_widths(width: int, *, blocks: int) -> tuple[int, ...]:
 
 def halving(channels_in: int, channels_out: int, *, norm: Norm, resample: Resample) -> nn.Sequential:
     """Return a layer to half the height and width."""
-    blur = resample == "antialiased"
+    blur = resample in ("antialiased", "light")
     stride = 1 if blur else 2
     return named(
+        blur=BlurHalve() if resample == "light" else None,
         conv=nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1, bias=needs_bias(norm)),
         norm=normalisation(norm, channels_out),
         activation=nn.ReLU(inplace=True),
-        halve=BlurHalve() if blur else None,
+        halve=BlurHalve() if resample == "antialiased" else None,
     )
 
 
@@ -125,13 +126,22 @@ def doubling(channels_in: int, channels_out: int, *, norm: Norm, padding: Paddin
         case "antialiased":  # bilinear weights are CUT's filter [1, 3, 3, 1]/4, edges repeated
             enlarge = nn.Upsample(scale_factor=2, mode="bilinear")
             conv = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=bias)
+        case "light":  # the same blurs at a quarter of the work: convolutions see the smaller side
+            enlarge = nn.Upsample(scale_factor=2, mode="bilinear")
+            conv = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=bias)
         case "nearest":  # Odena et al. 2016: no checkerboard
             enlarge = nn.Upsample(scale_factor=2, mode="nearest")
             conv = nn.Conv2d(channels_in, channels_out, 3, padding=1, padding_mode=padding_mode(padding), bias=bias)
         case _:
             assert_never(resample)
-    activation = nn.ReLU(inplace=True)
-    return named(enlarge=enlarge, conv=conv, norm=normalisation(norm, channels_out), activation=activation)
+    light = resample == "light"
+    return named(
+        enlarge=None if light else enlarge,
+        conv=conv,
+        norm=normalisation(norm, channels_out),
+        grow=enlarge if light else None,
+        activation=nn.ReLU(inplace=True),  # behind the enlarging, or nothing would be sharp
+    )
 
 
 def block(channels: int, inner: int, *, norm: Norm, dropout: float, padding: Padding, separable: bool) -> Residual:

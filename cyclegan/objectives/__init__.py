@@ -6,34 +6,58 @@ from typing import Any
 
 from torch import nn
 
+from cyclegan import experiment as options_of
+from cyclegan.errors import UsageError
 from cyclegan.experiment import Experiment
 from cyclegan.networks import NETWORKS, PatchHeads, ResNet, UNet, initialise
 from cyclegan.objectives.cyclegan import CycleGAN
+from cyclegan.objectives.distillation import Distillation, heads
 from cyclegan.objectives.history import History
 from cyclegan.objectives.objective import Objective, Turn
 
-__all__ = ["OBJECTIVES", "CycleGAN", "History", "Objective", "Turn", "assemble", "network_specs"]
+__all__ = ["OBJECTIVES", "CycleGAN", "Distillation", "History", "Objective", "Turn", "assemble", "network_specs"]
 
 
 def network_specs(experiment: Experiment, *, channels: int) -> dict[str, dict[str, Any]]:
     """Return, for each network of the experiment's objective, its name and options, as saved files hold them."""
     translator = dataclasses.asdict(experiment.translator) | {"channels_in": channels, "channels_out": channels}
     critic = dataclasses.asdict(experiment.critic) | {"channels_in": channels}
+    if isinstance(experiment.objective, options_of.Distillation):
+        return {"G": translator} | ({"D_y": critic} if experiment.objective.critic else {})
     return {"G": translator, "F": translator, "D_x": critic, "D_y": critic}
 
 
-def assemble(experiment: Experiment, *, channels: int) -> Objective:
-    """Build the experiment's objective with fresh weights, drawn from torch's generator."""
+def assemble(experiment: Experiment, *, channels: int, teacher: nn.Module | None = None) -> Objective:
+    """Build the experiment's objective with fresh weights, drawn from torch's generator; a student needs a `teacher`.
+
+    Raises UsageError for a student without one.
+    """
     built: dict[str, nn.Module] = {
         name: _build(spec) for name, spec in network_specs(experiment, channels=channels).items()
     }
-    if experiment.objective.nce:
-        assert isinstance(built["G"], ResNet | UNet)
-        built |= {name: PatchHeads(channels=built["G"].seen_widths) for name in ("H_x", "H_y")}
+    extra = _heads(experiment, built["G"], teacher)
     for network in built.values():
         initialise(network, gain=experiment.training.init_gain)
-    options = dataclasses.asdict(experiment.objective)
-    return OBJECTIVES[options.pop("name")](**built, **options)
+    named = dataclasses.asdict(experiment.objective)
+    kind = named.pop("name")
+    for option in TOLD_ELSEWHERE:
+        named.pop(option, None)
+    return OBJECTIVES[kind](**built, **extra, **named)
+
+
+def _heads(experiment: Experiment, student: nn.Module, teacher: nn.Module | None) -> dict[str, nn.Module]:
+    """Return what an objective owns beside translators and critics."""
+    objective = experiment.objective
+    if isinstance(objective, options_of.Distillation):
+        if teacher is None:
+            raise UsageError("objective.teacher: no student without a teacher", hint="styl distill MODEL SOURCE TARGET")
+        if objective.features and isinstance(student, ResNet) and isinstance(teacher, ResNet):
+            return {"teacher": teacher, "H": heads(student, teacher)}
+        return {"teacher": teacher}
+    if objective.nce:
+        assert isinstance(student, ResNet | UNet)
+        return {name: PatchHeads(channels=student.seen_widths) for name in ("H_x", "H_y")}
+    return {}
 
 
 def _build(spec: dict[str, Any]) -> nn.Module:
@@ -41,4 +65,5 @@ def _build(spec: dict[str, Any]) -> nn.Module:
     return NETWORKS[options.pop("name")](**options)
 
 
-OBJECTIVES: dict[str, Callable[..., Objective]] = {"cyclegan": CycleGAN}
+OBJECTIVES: dict[str, Callable[..., Objective]] = {"cyclegan": CycleGAN, "distillation": Distillation}
+TOLD_ELSEWHERE = ("teacher", "fingerprint")  # where the teacher lies, which is a matter of files

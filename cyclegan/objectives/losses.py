@@ -6,9 +6,9 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as nnf
 from torch import Tensor
-from torch.nn.functional import l1_loss
+from torch.nn.functional import l1_loss, mse_loss
 
-__all__ = ["ADVERSARIAL", "Adversarial", "gradient_penalty", "l1_loss", "patch_nce", "r1_penalty"]
+__all__ = ["ADVERSARIAL", "Adversarial", "gradient_penalty", "l1_loss", "mse_loss", "patch_nce", "r1_penalty"]
 
 Score = Callable[[Tensor], Tensor]
 

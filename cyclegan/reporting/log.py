@@ -39,11 +39,13 @@ class Look:
 
 @dataclass(frozen=True)
 class Log:
-    """Hold all that a log says; `untranslated` are the figures of pictures that were left as they are."""
+    """Hold all that a log says; `untranslated` are the figures of pictures that were left as they are, `teacher` of
+    those that a student's teacher translated."""
 
     steps: tuple[Step, ...] = ()
     looks: tuple[Look, ...] = ()
     untranslated: Figures = field(default_factory=dict)
+    teacher: Figures = field(default_factory=dict)
     features: str = ""
     failure: str = ""
 
@@ -91,7 +93,8 @@ def read_log(path: Path, *, skim: bool = False) -> Log:
     return Log(
         tuple(_step(line) for line in lines if isinstance(line.get("losses"), dict)),
         tuple(map(_look, looks)),
-        next((found for line in lines if (found := _figures(line.get("untranslated")))), {}),
+        _first(lines, "untranslated"),
+        _first(lines, "teacher"),
         next((str(line["features"]) for line in reversed(looks) if "features" in line), ""),
         str(lines[-1].get("failed", "")) if lines else "",
     )
@@ -122,6 +125,10 @@ def _look(line: Mapping[str, Any]) -> Look:
     alarms = line.get("alarms")
     said = tuple(map(str, alarms)) if isinstance(alarms, list) else ()
     return Look(int(line["images"]), number(line.get("kid")), _figures(line.get("measure")), said)
+
+
+def _first(lines: list[dict[str, Any]], name: str) -> Figures:
+    return next((found for line in lines if (found := _figures(line.get(name)))), {})
 
 
 def _figures(value: object) -> dict[str, dict[str, float]]:

@@ -141,6 +141,8 @@ def _figures(run: Run) -> Iterator[Table]:
         return
     chosen = {"first look": looks[0], "best look": run.log.best, "last look": looks[-1]}
     rows = {f"{name}, {look.images:,}": look.measure for name, look in chosen.items() if look}
+    if run.log.teacher:
+        rows = {"the teacher": run.log.teacher} | rows
     if run.log.untranslated:
         rows = {"untranslated": run.log.untranslated} | rows
     for domain in run.log.domains:

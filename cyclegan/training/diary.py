@@ -2,6 +2,7 @@
 
 from cyclegan import codecs
 from cyclegan.metrics.features import load_features
+from cyclegan.objectives import Objective
 from cyclegan.training.data import Batches
 from cyclegan.training.look import Looker
 from cyclegan.training.runfolder import RunFolder, numbers
@@ -13,7 +14,7 @@ REALS = 256  # of each domain, that translated pictures are measured against
 class Diary:
     """What the first rank looks at: the held-back pictures, always the same and with the same features."""
 
-    def __init__(self, run: RunFolder, batches: Batches, features: str) -> None:
+    def __init__(self, run: RunFolder, batches: Batches, features: str, *, objective: Objective) -> None:
         self.run = run
         data = run.experiment.data
         self.features = load_features(features, device=batches.device)
@@ -24,7 +25,9 @@ class Diary:
             features=self.features,
             domains=data.domains,
         )
-        run.untranslated(self.looker.untranslated, features=self.features.name)
+        if not run.knows(self.features.name):
+            compared = self.looker.compare(objective)
+            run.untranslated(self.looker.untranslated, features=self.features.name, compared=compared)
 
     def look(self, trainer: Trainer) -> None:
         """Look at the translators that people will use; what is no number would look black."""

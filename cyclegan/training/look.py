@@ -1,6 +1,6 @@
 """A look at the held-back pictures: a sheet for people, figures to choose by, and alarms."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from cyclegan.codecs import Codec
 from cyclegan.media.sheet import contact_sheet
 from cyclegan.metrics.distances import diversity, fid, kid, witness
 from cyclegan.metrics.features import Features
+from cyclegan.networks.precision import Rounding, rounding
 from cyclegan.objectives import Objective
 
 ROWS, EXTREMES = 8, 4  # on the sheets; all pictures are measured
@@ -27,14 +28,16 @@ Frames = NDArray[np.uint8]
 class Look:
     """Pixels (H, W, 3) of a sheet and of the worst and best pictures; figures for each domain translated to.
 
-    `kid`, `kid_std`, `fid`: distance of the translated from the real pictures; `cycle`: mean error of coming back,
-    `change`: mean difference made, both in levels of 255; `diversity`: a share of the real pictures'.
+    `kid`, `kid_std`, `fid`: distance of the translated from the real pictures; `cycle`: mean error of coming back
+    where there is a way back, `change`: mean difference made, both in levels of 255; `diversity`: a share of the real
+    pictures'. `rounding` is what bfloat16 would change in translations, for each network.
     """
 
     sheet: Frames
     extremes: Frames
     measure: Measure
     alarms: tuple[str, ...]
+    rounding: Mapping[str, Rounding]
 
     @property
     def kid(self) -> float:
@@ -44,13 +47,12 @@ class Look:
 
 @dataclass(frozen=True)
 class _Way:
-    """One direction: what went in, what came out, what came back, uint8 (N, C, H, W); and how bad each is."""
+    """One direction: what went in, what came out, uint8 (N, C, H, W); and how bad each is."""
 
     source: str
     target: str
     pictures: Tensor
     translated: Tensor
-    back: Tensor
     figures: dict[str, float]
     badness: Tensor
 
@@ -82,29 +84,39 @@ class Looker:
         shown = min(ROWS, *map(len, self.held_back))
         objective.eval()
         with torch.no_grad():
-            ways = [self._go(objective, x, y) for x, y in objective.routes]
-            rows = objective.preview(*(self.codec.encode(p[:shown]) for p in self.held_back))
+            ways = [self._go(objective, x, y, objective.routes) for x, y in objective.routes]
+            examples = [self.codec.encode(pictures[:shown]) for pictures in self.held_back]
+            rows = objective.preview(*examples)
+            ways_there = objective.routes.items()
+            lost = {name: rounding(objective.get_submodule(name), examples[x]) for (x, _), name in ways_there}
         objective.train()
         columns = {_caption(n, self.domains): _frames(self.codec.decode(p)) for n, p in rows.items()}
         measure = {way.target: way.figures for way in ways}
         alarms = alarming(measure, self.untranslated) if progress >= EARLY else ()
-        return Look(contact_sheet(columns), _extremes(ways), measure, alarms)
+        return Look(contact_sheet(columns), _extremes(ways), measure, alarms, lost)
 
-    def _go(self, objective: Objective, x: int, y: int) -> _Way:
-        """Translate one domain and back, and measure it."""
-        there, back = (objective.get_submodule(objective.routes[way]) for way in ((x, y), (y, x)))
+    def compare(self, objective: Objective) -> Measure:
+        """Return the figures of the networks that an objective is compared with: none for most."""
+        objective.eval()
+        with torch.no_grad():
+            ways = [self._go(objective, x, y, objective.compared) for x, y in objective.compared]
+        objective.train()
+        return {way.target: way.figures for way in ways}
+
+    def _go(self, objective: Objective, x: int, y: int, routes: Mapping[tuple[int, int], str]) -> _Way:
+        """Translate one domain, and back where there is a way, and measure it."""
         pictures = self.held_back[x]
-        translated = self._through(there, pictures)
-        returned = self._through(back, translated)
+        translated = self._through(objective.get_submodule(routes[x, y]), pictures)
         fakes = self.features(translated)
         figures = {
             **_distances(fakes, self.real[y]),
-            "cycle": _levels(returned, pictures),
             "change": _levels(translated, pictures),
             "diversity": diversity(fakes, self.real[y]),
         }
-        domains = self.domains[x], self.domains[y]
-        return _Way(*domains, pictures, translated, returned, figures, witness(fakes, self.real[y]))
+        if (y, x) in routes:
+            returned = self._through(objective.get_submodule(routes[y, x]), translated)
+            figures["cycle"] = _levels(returned, pictures)
+        return _Way(self.domains[x], self.domains[y], pictures, translated, figures, witness(fakes, self.real[y]))
 
     def _through(self, network: nn.Module, pictures: Tensor) -> Tensor:
         return torch.cat([self.codec.decode(network(self.codec.encode(b))) for b in torch.split(pictures, BATCH)])
@@ -151,7 +163,8 @@ def _extremes(ways: Sequence[_Way]) -> Frames:
 def _caption(name: str, domains: Sequence[str]) -> str:
     what, _, letter = name.rpartition("_")
     here, there = domains if letter == "x" else reversed(domains)
-    return {"real": here, "translated": f"to {there}", "cycled": f"{here} again", "identity": f"kept {here}"}[what]
+    words = {"real": here, "translated": f"to {there}", "cycled": f"{here} again", "identity": f"kept {here}"}
+    return (words | {"taught": f"teacher's {there}"})[what]
 
 
 def _frames(pictures: Tensor) -> list[Frames]:

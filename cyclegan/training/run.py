@@ -22,6 +22,7 @@ from cyclegan.training.ranks import Ranks, joined, local_device, neighbours
 from cyclegan.training.remarks import remarks, summary
 from cyclegan.training.runfolder import RunFolder
 from cyclegan.training.signals import Interruption
+from cyclegan.training.student import teacher_for
 from cyclegan.training.survey import survey
 from cyclegan.training.trainer import Trainer
 
@@ -83,7 +84,7 @@ def train(
 
 
 def _train(experiment: Experiment, directory: Path, how: Circumstances, ranks: Ranks) -> Outcome:
-    data, seed = experiment.data, experiment.seed
+    data, seed, teacher = experiment.data, experiment.seed, teacher_for(experiment)
     found = survey(data, directory, ranks=ranks, strict=how.strict, changed=how.changed_data, tell=how.tell)
     batches = Batches(
         data, batch=experiment.training.batch, seed=seed, workers=how.workers, device=how.device, scan=found
@@ -97,7 +98,7 @@ def _train(experiment: Experiment, directory: Path, how: Circumstances, ranks: R
         return Outcome(directory, folder.state.about["images"] if folder.state else 0, already=True)
 
     torch.manual_seed(seed_for(seed, "weights"))
-    objective = assemble(experiment, channels=CODEC["channels"])
+    objective = assemble(experiment, channels=CODEC["channels"], teacher=teacher.network if teacher else None)
     trainer = Trainer(objective, experiment.training, seed=seed, device=how.device, ranks=ranks)
     with folder if ranks.first else contextlib.nullcontext(), Interruption() as interruption:
         if ranks.first:
@@ -120,7 +121,7 @@ def _carry_on(
     A signal to any of the ranks is a signal to all.
     """
     every, ranks = run.experiment.every, trainer.ranks
-    diary = Diary(run, batches, features) if ranks.first else None
+    diary = Diary(run, batches, features, objective=trainer.objective) if ranks.first else None
     ledger = Ledger(ranks, files=lambda report: batches.named(report.images - report.batch, report.batch))
     ledger.logged = (trainer.images, trainer.seconds)
     codec = codecs.build(run.codec)

@@ -23,13 +23,14 @@ from cyclegan.devices import cores
 from cyclegan.errors import CheckpointError, InputError, StoppedEarly, shown
 from cyclegan.experiment import Experiment
 from cyclegan.media.image import encode_picture
+from cyclegan.networks.precision import Rounding
 from cyclegan.objectives import network_specs
 from cyclegan.training.album import Scan
 from cyclegan.training.begun import changes
 from cyclegan.training.board import Board
 from cyclegan.training.environment import circumstances, describe
 from cyclegan.training.ledger import SLOWER
-from cyclegan.training.look import Look
+from cyclegan.training.look import Look, Measure
 from cyclegan.training.survey import MEMORY
 from cyclegan.training.trainer import Trainer
 
@@ -49,6 +50,7 @@ class RunFolder:
         self.tell: Callable[[Line], None] = lambda _: None
         self.board: Board | None = None
         self.written = 0  # images at the last line of the log
+        self.rounding: tuple[int, dict[str, Rounding]] = (0, {})  # images when it was measured
 
     @property
     def finished(self) -> bool:
@@ -98,13 +100,18 @@ class RunFolder:
         if tensorboard:
             self.board = Board(self.directory / "tensorboard", images=trainer.images, notes=self.notes)
 
-    def untranslated(self, figures: dict[str, dict[str, float]], *, features: str) -> None:
-        """Write down, once, how far the domains are apart before anything is learnt."""
-        if not any(line.get("features") == features for line in self.log_lines()):
-            self.line({"images": 0, "features": features, "untranslated": figures})
+    def knows(self, features: str) -> bool:
+        """Tell whether something was measured by these features already."""
+        return any(line.get("features") == features for line in self.log_lines())
+
+    def untranslated(self, figures: Measure, *, features: str, compared: Measure) -> None:
+        """Write down how far the domains are apart before anything is learnt, and how good a teacher is."""
+        teacher = {"teacher": compared} if compared else {}
+        self.line({"images": 0, "features": features, "untranslated": figures, **teacher})
 
     def look(self, trainer: Trainer, seen: Look, *, features: str) -> None:
         """Keep a sheet and its figures; where they are the best so far, the translators too."""
+        self.rounding = trainer.images, dict(seen.rounding)
         for name, sheet in ((f"{trainer.images:09d}", seen.sheet), ("extremes", seen.extremes)):
             self._write(f"sheets/{name}.jpg", encode_picture(sheet, suffix=".jpg", quality=90))
         earlier = [
@@ -161,8 +168,11 @@ class RunFolder:
             "networks": {name: specs[name] for name in objective.averaged},
             "codec": self.codec,
             "images": trainer.images,
-            "experiment": self.experiment.replace(data__folders=()).toml(),
+            "experiment": self.experiment.without_places().toml(),
         }
+        measured_at, rounding = self.rounding
+        if measured_at == trainer.images:
+            about["rounding"] = rounding
         with trainer.averaged():
             tensors = {
                 f"{name}.{key}": tensor.detach().cpu().clone()

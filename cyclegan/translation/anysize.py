@@ -8,13 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from cyclegan.codecs import Codec
-from cyclegan.errors import InputError, out_of_memory
+from cyclegan.errors import InputError, UsageError, out_of_memory
+from cyclegan.translation.exported import Exported
 from cyclegan.translation.memory import PROBE, Kept, bytes_per_pixel, room
 from cyclegan.translation.tiling import Box, Tiled
 
 LARGEST_TILE = {"cpu": 512}  # pixels a side; more leaves the caches of a CPU
 LARGEST_ELSEWHERE = 2048
 SMALLEST_TILE = 64
+TILES = "the weights it was made from are translated in tiles: name those with -m"
 
 
 class AnySize:
@@ -33,8 +35,13 @@ class AnySize:
         tile: int | None = None,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.network = network.to(device).eval().requires_grad_(False)
+        # channels last is what fast convolutions of CPUs and of CUDA read
+        self.layout = torch.contiguous_format if device == "mps" else torch.channels_last
+        self.network = network.to(device).to(memory_format=self.layout).eval().requires_grad_(False)
         self.codec, self.device, self.tile, self.tell = codec, device, tile, tell
+        self.always_whole = isinstance(network, Exported)
+        if tile and self.always_whole:
+            raise UsageError(f"--tile {tile}: an exported model takes pictures whole", hint=TILES)
 
     @torch.inference_mode()
     def __call__(self, frames: Tensor) -> Tensor:
@@ -53,6 +60,8 @@ class AnySize:
         height, width = frames.shape[-2:]
         if self.tile is not None:
             return self.tile if self.tile < max(height, width) else 0
+        if self.always_whole:
+            return 0
         space = room(self.device)
         if len(frames) * height * width * self._bytes_per_pixel <= space:
             return 0
@@ -62,8 +71,9 @@ class AnySize:
     def _smaller(self, frames: Tensor, tile: int, shortage: BaseException) -> int:
         height, width = frames.shape[-2:]
         smaller = (tile or max(height, width)) // 2
-        if self.tile == 0 or smaller < SMALLEST_TILE:
+        if self.tile == 0 or self.always_whole or smaller < SMALLEST_TILE:
             hint = "without --tile 0 it is translated in tiles" if self.tile == 0 else "close other programs"
+            hint = TILES if self.always_whole else hint
             raise InputError(f"{width} × {height} pixels: not enough memory", hint=hint) from shortage
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
@@ -121,7 +131,8 @@ class AnySize:
             rows, columns = _mirrored(box.top, box.bottom, height), _mirrored(box.left, box.right, width)
             cut = frames.index_select(-2, rows.to(frames.device)).index_select(-1, columns.to(frames.device))
         cut = cut.to(self.device)
-        return self.codec.encode(cut) if cut.dtype == torch.uint8 else cut.float().contiguous()
+        numbers = self.codec.encode(cut) if cut.dtype == torch.uint8 else cut.float()
+        return numbers.contiguous(memory_format=self.layout)
 
     def _decoded(self, values: Tensor, *, like: Tensor) -> Tensor:
         return (self.codec.decode(values) if like.dtype == torch.uint8 else values.to(like.dtype)).to(like.device)

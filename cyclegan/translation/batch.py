@@ -63,7 +63,7 @@ def open_manifest(
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     chosen = dataclasses.replace(settings, batch=1, strict=False)  # these change nothing that is written
-    digest.update(repr((translator.target, translator.scale_to, chosen)).encode())
+    digest.update(repr((translator.target, translator.scale_to, translator.precision, chosen)).encode())
     with Manifest(folder, work=digest.hexdigest()) as manifest:
         yield manifest
 

@@ -88,11 +88,11 @@ def load_ways(model: str | Path, *, to: str | None, device: str) -> tuple[Transl
 
     Raises CheckpointError, and UsageError for a domain that the model does not know.
     """
-    there = Translator.load(model, to=to, device=device)
+    there = Translator.load(model, to=to, device=device, precision="fp32")  # figures are the same everywhere
     ways = {(source, target) for source, target, _ in catalog.load(model).about["routes"]}
     if (there.target, there.source) not in ways:
         return there, None
-    return there, Translator.load(model, to=there.source, device=device)
+    return there, Translator.load(model, to=there.source, device=device, precision="fp32")
 
 
 def size_of(model: str | Path) -> Size:

@@ -65,7 +65,7 @@ class Kept:
     def put(self, box: Box, values: Tensor) -> None:
         """Store (C, h, w) at a box."""
         top = torch.finfo(self._values.dtype).max
-        box(self._values).copy_(values.clamp(-top, top))
+        box(self._values).copy_(values.float().clamp(-top, top))
         self._let_go()
 
     def get(self, box: Box) -> Tensor:

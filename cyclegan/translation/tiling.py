@@ -89,6 +89,11 @@ class _Leaves(fx.Tracer):
         return not any(True for _ in module.children())
 
 
+def in_float32(tensor: Tensor) -> Tensor:
+    """Return a tensor in float32 at least: what norms compute in."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
 class Moments:
     """Mean and variance of every channel, gathered tile by tile in double precision."""
 
@@ -97,7 +102,7 @@ class Moments:
 
     def add(self, tile: Tensor) -> None:
         """Take in a tile (1, C, H, W): the pairwise update of Chan, Golub and LeVeque 1979."""
-        values = tile[0].flatten(1)
+        values = in_float32(tile[0]).flatten(1)
         count, mean = values.shape[1], values.mean(dim=1)
         scatter = (values - mean[:, None]).square_().sum(dim=1).double()  # five times as fast as torch.var_mean
         mean = mean.double()
@@ -227,7 +232,7 @@ class _Work:
         return (box - origin)(found).contiguous()
 
     def _normalised(self, layer: nn.InstanceNorm2d, parent: fx.Node, box: Box) -> Tensor:
-        known, x = self.moments[parent], self.fetch(parent, box)
+        known, x = self.moments[parent], in_float32(self.fetch(parent, box))
         mean, variance = known.mean.to(x), (known.scatter / known.count).to(x)
         return F.batch_norm(x, mean, variance, layer.weight, layer.bias, training=False, eps=layer.eps)
 

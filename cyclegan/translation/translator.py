@@ -1,35 +1,35 @@
 """A trained network put to use: anything that holds pictures in, the same kind and size out."""
 
 import itertools
-import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cyclegan import catalog, codecs
-from cyclegan.checkpoint import Checkpoint
+from cyclegan import catalog
 from cyclegan.codecs import Codec
-from cyclegan.devices import choose_device
-from cyclegan.errors import CheckpointError, InputError, UsageError, did_you_mean
+from cyclegan.devices import choose_device, has_bfloat16
+from cyclegan.errors import InputError
 from cyclegan.media.image import picture_of
 from cyclegan.media.pil import is_pil, to_pil
-from cyclegan.networks import NETWORKS
+from cyclegan.networks.precision import lowered
 from cyclegan.translation.anysize import AnySize
 from cyclegan.translation.detail import reduced, with_detail
+from cyclegan.translation.exported import SUFFIXES, Exported, open_exported
 from cyclegan.translation.onefile import Outcome, translate_file
+from cyclegan.translation.route import Route
 from cyclegan.translation.settings import Settings
 
 Frame = TypeVar("Frame")
+Precision = Literal["fp32", "bf16"]
 PIXELS = 1 << 20  # at most so many at once, whatever the batch: memory follows pixels
 # Short sides, in units of the training's. Stripes learnt at 256 look like cloth at 3,000 and right at 512, where the
 # network's own grain does not show yet as it does at 256 (looked at: tools/NOTES.md).
 TOO_LARGE, FAMILIAR = 4, 2
-LARGEST_OPTION = 4096  # no width, depth or count of ours comes near; a hostile file might
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,12 @@ class Translator:
         trained_at: int | None = None,
         scale_to: int | None = None,
         tile: int | None = None,
+        precision: Precision = "fp32",
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.codec, self.source, self.target, self.device = codec, source, target, device
+        self.codec, self.source, self.target, self.device, self.precision = codec, source, target, device, precision
         self.trained_at, self.scale_to, self._told = trained_at, scale_to, False
+        network = lowered(network) if precision == "bf16" else network
         self.paint = AnySize(network, codec=codec, device=device, tile=tile, tell=tell)
 
     @classmethod
@@ -72,25 +74,38 @@ class Translator:
         device: str = "auto",
         scale_to: int | None = None,
         tile: int | None = None,
+        precision: Precision | Literal["auto"] = "auto",
         tell: Callable[[str], None] = lambda _: None,
     ) -> "Translator":
-        """Load by catalogue name, weights file (ours or a .pth of other projects) or run folder.
+        """Load by catalogue name, weights file (ours or a .pth of other projects), exported model or run folder.
 
         `to` is the domain to translate to; None takes the file's first direction. Larger pictures are translated with
         `scale_to` pixels on the short side, and get their size and fine detail back: 0 forbids it, None does so where
         a picture is far larger than those of the training, unless `tile` asks for the full size. `tile` is the side of
-        the tiles in pixels in which large pictures are translated, 0 forbids tiles, None leaves it to memory. `tell`
-        gets a line when memory runs out and the tile is halved. Raises CheckpointError for weights that are missing,
-        damaged or unfit, UsageError for a domain the weights do not know.
+        the tiles in pixels in which large pictures are translated, 0 forbids tiles, None leaves it to memory.
+        `precision` "auto" is "bf16" where the device gains by it and nobody sees it in these weights' pictures, as was
+        measured when they were saved; "fp32" is exact. `tell` gets a line when memory runs out and the tile is halved.
+        Raises CheckpointError for weights that are missing, damaged or unfit, UsageError for a domain the weights do
+        not know, for a package that an exported model needs, and for tiles of one.
         """
-        device = choose_device(device)
-        found = catalog.load(name)
-        source, target, network = _route(found, to)
-        codec = codecs.build(found.about["codec"])
-        built = _build(found, network)
-        where = {"source": source, "target": target, "device": device}
-        size = _trained_at(found)
-        return cls(built, codec=codec, trained_at=size, scale_to=scale_to, tile=tile, tell=tell, **where)
+        path = catalog.find(name)
+        if path.suffix.lower() in SUFFIXES:
+            way, device = open_exported(path, to=to, device=device, tell=tell)
+        else:
+            device = choose_device(device)
+            way = Route.of(catalog.load(path), to=to)
+        return cls(
+            way.network,
+            codec=way.codec,
+            source=way.source,
+            target=way.target,
+            device=device,
+            trained_at=way.trained_at,
+            scale_to=scale_to,
+            tile=tile,
+            precision=_settled(precision, way, device),
+            tell=tell,
+        )
 
     def __call__(self, frame: Frame) -> Frame:
         """Translate one frame (or one batch, as a tensor)."""
@@ -166,6 +181,15 @@ class Translator:
         return _Parcel(tensor, lambda result: result[0] if single else result)
 
 
+def _settled(precision: Precision | Literal["auto"], way: Route, device: str) -> Precision:
+    """Choose the arithmetic where that is left open; an exported model has its own."""
+    if isinstance(way.network, Exported):
+        return "fp32"
+    if precision == "auto":
+        return "bf16" if has_bfloat16(device) and way.rounding and way.rounding.unseen else "fp32"
+    return precision
+
+
 def _alike(parcels: Iterator[_Parcel], batch: int) -> Iterator[list[_Parcel]]:
     """Group neighbours of one kind, up to `batch` of them and not more pixels than memory likes."""
     for (_, (_, height, width), _), run in itertools.groupby(parcels, key=_kind):
@@ -176,43 +200,3 @@ def _alike(parcels: Iterator[_Parcel], batch: int) -> Iterator[list[_Parcel]]:
 
 def _kind(parcel: _Parcel) -> tuple[torch.dtype, torch.Size, torch.device]:
     return parcel.tensor.dtype, parcel.tensor.shape[1:], parcel.tensor.device
-
-
-def _route(found: Checkpoint, to: str | None) -> tuple[str, str, str]:
-    """Return source, target and network of the way to a domain."""
-    routes = {target: (source, target, network) for source, target, network in found.about["routes"]}
-    if to is None:
-        return next(iter(routes.values()))
-    if to not in routes:
-        raise UsageError(f"--to {to}: these weights do not go there", hint=did_you_mean(to, routes))
-    return routes[to]
-
-
-def _trained_at(found: Checkpoint) -> int | None:
-    """Return the side of the pictures that weights were trained with, where they say."""
-    try:
-        size = tomllib.loads(found.about["experiment"])["data"]["size"]
-    except (KeyError, TypeError, tomllib.TOMLDecodeError):
-        size = found.about.get("trained_at")
-    return size if isinstance(size, int) and size > 0 else None
-
-
-def _build(found: Checkpoint, name: str) -> nn.Module:
-    """Build a saved network, first without memory, and refuse tensors that are not exactly its own."""
-    options = dict(found.about["networks"][name])
-    kind = options.pop("name", None)
-    if kind not in NETWORKS:
-        raise CheckpointError(f"unknown network {kind!r}", hint=did_you_mean(str(kind), NETWORKS))
-    if any(isinstance(v, int | float) and not 0 <= v <= LARGEST_OPTION for v in options.values()):
-        raise CheckpointError(f"{kind} of an impossible size: {options}", hint="this file was not made by styl")
-    state = {key.removeprefix(f"{name}."): t for key, t in found.tensors.items() if key.startswith(f"{name}.")}
-    try:
-        with torch.device("meta"):
-            network = NETWORKS[kind](**options)
-        network.load_state_dict(state, assign=True)
-    except (RuntimeError, TypeError, AssertionError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(
-            f"{kind}: its weights do not fit: {reason}", hint="this file was not made by styl"
-        ) from None
-    return network
