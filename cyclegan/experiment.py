@@ -36,6 +36,9 @@ class ResNet:
     output: Literal["tanh", "residual"] = option(
         "tanh", "tanh: paint the picture anew, as in 2017; residual: paint the change, which begins near none"
     )
+    kernel: int = option(
+        7, "side of the first and the last convolution, an odd number: 3 is a fifth of 7's work", low=3, high=15
+    )
     separable: bool = option(False, "blocks filter and mix channels in two steps: an eighth of the multiply-adds")
 
 
@@ -218,6 +221,9 @@ class Experiment:
     def _check_size(self) -> None:
         """Raise UsageError unless the networks can take the size; what they need, they say themselves (tested)."""
         size, layers = self.data.size, self.critic.layers
+        if isinstance(self.translator, ResNet) and not self.translator.kernel % 2:
+            what = f"translator.kernel = {self.translator.kernel} has no middle"
+            raise UsageError(what, hint="an odd number: 3, 5 or 7")
         multiple = 1 << self.translator.depth if isinstance(self.translator, UNet) else 4
         if size % multiple:
             what = f"data.size = {size} does not fit: {self.translator.name} needs a multiple of {multiple}"

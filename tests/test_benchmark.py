@@ -323,8 +323,7 @@ def test_the_reference_s_weights_are_the_published_ones(tmp_path: Path) -> None:
     torch.save(network.state_dict(), tmp_path / "net.pth")
     assert load(tmp_path / "net.pth").about["networks"]["G"]["blocks"] == 6
     pixels = np.random.default_rng(0).integers(0, 256, (32, 40, 3), np.uint8)
-    exact: dict[str, Any] = cases._arithmetic(Translator, "fp32")
-    ours = Translator.load(tmp_path / "net.pth", device="cpu", **exact)(pixels)
+    ours = Translator.load(tmp_path / "net.pth", device="cpu", precision="fp32")(pixels)
     theirs = reference.translate(network, pixels)
     assert np.abs(ours.astype(int) - theirs).max() <= 1  # theirs are cut off, ours are rounded
 

@@ -378,6 +378,11 @@ def test_a_size_the_networks_cannot_take_is_refused_before_the_work(overrides: d
         Experiment.load("tiny").replace(**overrides).settled(10)
 
 
+def test_a_kernel_without_a_middle_is_refused_before_the_work() -> None:
+    with pytest.raises(UsageError, match="no middle"):
+        Experiment.load("tiny").replace(translator__kernel=4).settled(10)
+
+
 @pytest.mark.parametrize("name", ["resnet", "unet"])
 @pytest.mark.parametrize("layers", range(5))
 @pytest.mark.parametrize("size", [16, 20, 24, 30, 32, 44, 48, 64])

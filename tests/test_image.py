@@ -21,7 +21,8 @@ from PIL import ExifTags, Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from cyclegan.errors import InputError, UsageError
-from cyclegan.media.image import PICTURE_SUFFIXES, encode_picture, read_picture, read_rgb, write_picture
+from cyclegan.media.image import encode_picture, read_picture, read_rgb, write_picture
+from cyclegan.media.kinds import PICTURE_SUFFIXES
 
 ROOT = Path(__file__).parents[1]
 BADINPUTS = Path(__file__).parents[2] / "shared/data/badinputs"

@@ -16,7 +16,7 @@ TRANSLATORS: list[tuple[str, dict[str, Any]]] = [
     ("resnet", {"width": 4, "blocks": 1, "norm": "batch", "padding": "zero", "dropout": 0.5}),
     ("resnet", {"width": 4, "blocks": 1, "norm": "instance-affine", "resample": "antialiased"}),
     ("resnet", {"width": 4, "blocks": 1, "resample": "nearest", "padding": "zero"}),
-    ("resnet", {"width": 4, "blocks": 1, "resample": "light", "separable": True}),
+    ("resnet", {"width": 4, "blocks": 1, "resample": "light", "separable": True, "kernel": 3}),
     ("resnet", {"blocks": 2, "separable": True, "widths": (4, 6, 10, 5, 7, 6, 3)}),
     ("unet", {"width": 4, "depth": 1}),
     ("unet", {"width": 4, "depth": 3, "norm": "batch"}),

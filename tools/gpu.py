@@ -140,13 +140,14 @@ def translating(session: Session) -> Iterator[Any]:
     rows = (("256", 1), ("256", 16), ("512", 1), ("1920x1080", 1))
     for size, batch in rows[: 2 if session.asked.quick else None]:
         case = session.case("translate", size, batch, preset="cyclegan-2017")
-        yield partial(session.timed, "translate", [case], peer=True)
+        both = [replace(case, precision=precision) for precision in ("fp32", "bf16")]
+        yield partial(session.timed, "translate", both, peer=True)
 
 
 def film(session: Session) -> Iterator[Any]:
     """Frames a second of a film from file to file, steadied and not, and of its frames in memory."""
     size, frames = ((64, 48), 6) if session.asked.quick else ((1920, 1080), session.asked.repeats * 12)
-    one = FilmCase("frames", size, 8, "auto", session.device, "default", session.settings, None, frames)
+    one = FilmCase("frames", size, 8, "bf16", session.device, "default", session.settings, None, frames)
     for verb in ("frames", "film", "steady-film"):
         yield partial(session.timed, "film", [replace(one, verb=verb)], peer=False)
 

@@ -1,7 +1,6 @@
 """What is timed: a step of training, a batch of pictures translated; on noise, which takes as long as photographs."""
 
 import copy
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 from torch import nn
 
 from cyclegan import catalog
-from cyclegan.bench.floor import PRECISIONS, Work, work_of_game, work_of_translating
+from cyclegan.bench.floor import Work, work_of_game, work_of_translating
 from cyclegan.bench.memory import resident
 from cyclegan.codecs import Pictures
 from cyclegan.devices import choose_device
@@ -146,7 +145,7 @@ def prepare_translating(case: Case) -> Prepared:
 
 def through(translator: Any, case: Case, play: Callable[[], object], pictures: int, start: int) -> Prepared:
     """Return what takes so many pictures through a translator, ready to be timed."""
-    precision = precision_of(translator)
+    precision = str(translator.precision)
     shadow = copy.deepcopy(translator.paint.network).to("cpu").float()
     parameters = sum(p.numel() for p in shadow.parameters())
     shape = (1, *case.shape[1:])
@@ -159,10 +158,11 @@ def translator_of(case: Case) -> Any:
     from cyclegan.translation.translator import Translator
 
     device = choose_device(case.device)
-    arithmetic: Any = _arithmetic(Translator, case.precision)
+    arithmetic: Any = {"precision": case.precision}
     if case.model:
         return Translator.load(case.model, device=device, scale_to=0, **arithmetic)
     network = fresh_translator(case)
+    arithmetic = {"precision": "fp32"} if case.precision == "auto" else arithmetic  # only trained weights can tell
     return Translator(network, codec=Pictures(), source="x", target="y", device=device, **arithmetic)
 
 
@@ -171,13 +171,3 @@ def fresh_translator(case: Case) -> nn.Module:
     torch.manual_seed(0)
     objective = assemble(case.experiment(), channels=3)
     return objective.get_submodule(objective.averaged[0])
-
-
-def _arithmetic(translator: type, precision: str) -> dict[str, str]:
-    return {"precision": precision} if "precision" in inspect.signature(translator).parameters else {}
-
-
-def precision_of(translator: Any) -> str:
-    """Return the precision that a translator came to."""
-    found = getattr(translator.paint, "precision", getattr(translator, "precision", ""))
-    return str(found) if found in PRECISIONS else "fp32"

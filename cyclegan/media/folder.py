@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cyclegan.errors import InputError, shown
 from cyclegan.files import Source
-from cyclegan.media.image import PICTURE_SUFFIXES
+from cyclegan.media.kinds import PICTURE_SUFFIXES
 
 
 def pictures(folder: Path, *, suffixes: Collection[str] = PICTURE_SUFFIXES) -> list[Path]:

@@ -17,9 +17,9 @@ from cyclegan.media.formats.metadata import fitting, metadata_of
 from cyclegan.media.formats.opening import PIXEL_LIMIT, complaints, open_file, open_header, timeline_of
 from cyclegan.media.formats.palette import paletted
 from cyclegan.media.formats.pixels import Picture, Pixels, decoded, on_white, picture_of, pil_of
+from cyclegan.media.kinds import FORMATS
 
 __all__ = [
-    "PICTURE_SUFFIXES",
     "PIXEL_LIMIT",
     "Picture",
     "Pixels",
@@ -30,18 +30,6 @@ __all__ = [
     "write_picture",
 ]
 
-FORMATS = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".png": "PNG",
-    ".apng": "PNG",
-    ".webp": "WEBP",
-    ".bmp": "BMP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".gif": "GIF",
-}
-PICTURE_SUFFIXES = frozenset(FORMATS)
 _OPAQUE_FORMATS = ("JPEG", "BMP")
 
 

@@ -4,8 +4,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cyclegan.errors import UsageError, did_you_mean
-from cyclegan.media.image import PICTURE_SUFFIXES
 
+FORMATS = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".png": "PNG",
+    ".apng": "PNG",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".gif": "GIF",
+}
+PICTURE_SUFFIXES = frozenset(FORMATS)
 FILM_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mts"})
 SUFFIXES = PICTURE_SUFFIXES | FILM_SUFFIXES
 _ANIMATED = frozenset({".gif", ".webp", ".apng"})  # picture formats that hold a film

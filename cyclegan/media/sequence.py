@@ -9,7 +9,8 @@ from typing import Self
 from cyclegan.errors import InputError, shown
 from cyclegan.media.folder import no_pictures, pictures
 from cyclegan.media.frames import Frame
-from cyclegan.media.image import PICTURE_SUFFIXES, read_picture, write_picture
+from cyclegan.media.image import read_picture, write_picture
+from cyclegan.media.kinds import PICTURE_SUFFIXES
 
 
 class Sequence:

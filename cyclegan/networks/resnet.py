@@ -46,6 +46,7 @@ class ResNet(nn.Module):
         padding: Padding = "reflect",
         resample: Resample = "strided",
         output: Output = "tanh",
+        kernel: int = 7,
         separable: bool = False,
         widths: Sequence[int] = (),
     ) -> None:
@@ -57,7 +58,8 @@ class ResNet(nn.Module):
         self.seen_widths = (half, middle, *(middle for number in SEEN_BLOCKS if number < blocks))
         mode = padding_mode(padding)
 
-        first = nn.Conv2d(channels_in, stem, 7, padding=3, padding_mode=mode, bias=needs_bias(norm))
+        assert kernel % 2, "an even kernel has no middle"
+        first = nn.Conv2d(channels_in, stem, kernel, padding=kernel // 2, padding_mode=mode, bias=needs_bias(norm))
         self.stem = named(conv=first, norm=normalisation(norm, stem), activation=nn.ReLU(inplace=True))
         self.downs = nn.Sequential(
             halving(stem, half, norm=norm, resample=resample),
@@ -70,7 +72,7 @@ class ResNet(nn.Module):
             doubling(middle, double, norm=norm, padding=padding, resample=resample),
             doubling(double, last, norm=norm, padding=padding, resample=resample),
         )
-        head = nn.Conv2d(last, channels_out, 7, padding=3, padding_mode=mode)
+        head = nn.Conv2d(last, channels_out, kernel, padding=kernel // 2, padding_mode=mode)
         self.residual = output == "residual"
         assert not self.residual or channels_in == channels_out, "a change has the channels of the picture"
         self.head = named(conv=head, activation=None if self.residual else nn.Tanh())

@@ -60,9 +60,7 @@ class Distillation(Objective):
         taught, seen_by_teacher = self._taught(x)
         fake_y, seen = self._through(self.G, x)
 
-        terms = {
-            "output": l1_loss(fake_y, taught)
-        }  # L_recon of unpaired pictures: the teacher's stand in for the truth
+        terms = {"output": l1_loss(fake_y, taught)}  # L_recon; what the teacher paints stands in for the truth
         loss = self.output * terms["output"]
         if self.H is not None:
             terms["features"] = self._apart(seen, seen_by_teacher)  # L_distill

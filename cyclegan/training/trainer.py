@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cyclegan.chance import seed_for
 from cyclegan.experiment import Training
+from cyclegan.networks.compiling import compile_in_place
 from cyclegan.objectives import History, Objective, Turn
 from cyclegan.training.ranks import Ranks
 
@@ -84,7 +85,8 @@ class Trainer:
         self.objective = objective.to(device).to(memory_format=self.layout).train()
         self.training, self.seed, self.device, self.ranks = training, seed, device, ranks or Ranks()
         if training.compile == "on" or (training.compile == "auto" and device.startswith("cuda")):
-            compile_networks(objective)
+            for name in sorted({name for networks in objective.players.values() for name in networks}):
+                compile_in_place(objective.get_submodule(name))
         for history in (module for module in objective.modules() if isinstance(module, History)):
             history.gather, history.rank = self.ranks.gather, self.ranks.rank
         self.images, self.seconds = 0, 0.0
@@ -227,14 +229,6 @@ class Trainer:
             for i, kept in enumerate(self.average.kept):
                 kept.copy_(parts["average"][str(i)])
         self.images, self.seconds = images, seconds
-
-
-def compile_networks(objective: Objective) -> None:
-    """Let torch compile every network on its first pass; what it cannot compile is played as it is."""
-    torch._dynamo.config.suppress_errors = True
-    for network in objective.children():
-        if not isinstance(network, History):
-            network.compile(dynamic=False)
 
 
 def laid_out_like(parameter: Tensor, tensor: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """A network that takes pictures of any size: extended to what it needs, whole where memory allows, else in tiles."""
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from cyclegan.codecs import Codec
 from cyclegan.errors import InputError, UsageError, out_of_memory
+from cyclegan.networks.compiling import compiled
 from cyclegan.translation.exported import Exported
 from cyclegan.translation.memory import PROBE, Kept, bytes_per_pixel, room
 from cyclegan.translation.tiling import Box, Tiled
@@ -16,6 +18,8 @@ from cyclegan.translation.tiling import Box, Tiled
 LARGEST_TILE = {"cpu": 512}  # pixels a side; more leaves the caches of a CPU
 LARGEST_ELSEWHERE = 2048
 SMALLEST_TILE = 64
+COMPILING = ("cuda",)  # devices; on CPUs what is compiled was slower than what oneDNN does (tools/NOTES.md)
+OFTEN = 100  # passes of one shape, from which on compiling pays
 TILES = "the weights it was made from are translated in tiles: name those with -m"
 
 
@@ -39,6 +43,7 @@ class AnySize:
         self.layout = torch.contiguous_format if device == "mps" else torch.channels_last
         self.network = network.to(device).to(memory_format=self.layout).eval().requires_grad_(False)
         self.codec, self.device, self.tile, self.tell = codec, device, tile, tell
+        self.passes = Counter[torch.Size]()
         self.always_whole = isinstance(network, Exported)
         if tile and self.always_whole:
             raise UsageError(f"--tile {tile}: an exported model takes pictures whole", hint=TILES)
@@ -97,8 +102,19 @@ class AnySize:
     def _whole(self, frames: Tensor) -> Tensor:
         height, width = frames.shape[-2:]
         everything = Box(0, self._extended(height), 0, self._extended(width))
-        result: Tensor = self.network(self._read(frames, everything))
+        result = self._translated(self._read(frames, everything))
         return self._decoded(result[..., :height, :width], like=frames)
+
+    def _translated(self, x: Tensor) -> Tensor:
+        """Pass pictures through the network, compiled where many of one shape have come by on CUDA."""
+        self.passes[x.shape] += 1
+        often = self.device.startswith(COMPILING) and self.passes[x.shape] > OFTEN
+        result: Tensor = self._compiled(x) if often else self.network(x)
+        return result
+
+    @cached_property
+    def _compiled(self) -> Callable[[Tensor], Tensor]:
+        return compiled(self.network)
 
     def _in_tiles(self, frames: Tensor, tile: int) -> Tensor:
         height, width = frames.shape[-2:]
