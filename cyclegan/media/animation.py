@@ -21,7 +21,8 @@ from cyclegan.media.formats.pixels import Pixels, decoded, on_white, upright_siz
 from cyclegan.media.formats.timeline import MILLISECONDS, Timeline
 from cyclegan.media.formats.webp import WebpMuxer
 from cyclegan.media.frames import Frame, Reader
-from cyclegan.media.kinds import FORMATS, Picture, alpha_notes, options, refusals
+from cyclegan.media.image import Picture, alpha_notes, options, refusals
+from cyclegan.media.kinds import FORMATS
 
 _MUXERS: dict[str, Callable[[BinaryIO, Plan], Muxer]] = {
     "GIF": GifMuxer,
