@@ -300,6 +300,7 @@ def test_a_newer_format_and_impossible_sizes_are_refused(made: Callable[..., Out
         ({"multiple": 0}, "impossible"),
         ({"smallest": 10**9}, "impossible"),
         ({"channels": "3"}, "impossible"),
+        ({"codec": 5}, "not one of styl's"),
     ):
         sealed = formats.onnx_entry(type(content)(**{**vars(content), **changes}).sealed(bare))
         (tmp_path / "x.onnx").write_bytes(bare + sealed)

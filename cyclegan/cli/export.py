@@ -56,4 +56,4 @@ def _format(wanted: str | None, output: Path | None) -> str:
 def _line(made: Any) -> str:
     files = ", ".join(map(shown, made.files))
     way = f"{made.source} to {made.target}, {made.size / 1e6:.1f} MB"
-    return f"{files}: {way}; at most {made.agreement} from torch on {len(made.agreement.shapes)} sizes"
+    return f"{files}: {way}; within {made.agreement} of torch on {len(made.agreement.shapes)} sizes"

@@ -84,7 +84,6 @@ def translate(
     """Translate pictures and films: the same size out, sound kept, folders mirrored, inputs never touched."""
     jobs = _frame_jobs(inputs, output, format_) if frames else _jobs(inputs, output, format_)
     settings = Settings(batch, quality, not no_steady, _known(codec), crf, _rate(fps), keep_metadata, strict)
-
     from cyclegan.catalog import find, newest_run
     from cyclegan.translation.batch import open_manifest, translate_files
     from cyclegan.translation.translator import Translator
@@ -96,8 +95,8 @@ def translate(
         way = f"{translator.source} to {translator.target}"
         display.note(f"{shown(name)}: {way}, {_many(jobs)}, on {translator.device} in {translator.precision}")
         folder = None if frames or (output.suffix.lower() in SUFFIXES and not output.is_dir()) else output
+        start = partial(translate_files, translator, jobs, settings=settings, progress=display)
         with open_manifest(folder, find(name), translator, settings) as manifest:
-            start = partial(translate_files, translator, jobs, settings=settings, progress=display)
             done = start(manifest=manifest, again=again)
     return _report(done, {"model": name, "from": translator.source, "to": translator.target}, jobs, output, as_json)
 

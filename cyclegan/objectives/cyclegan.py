@@ -65,7 +65,7 @@ class CycleGAN(Objective):
         """Yield the translators' turn, then the critics'; x and y are (N, C, H, W) in [-1, 1]."""
         x, y = batch
         G, F, D_x, D_y = self.G, self.F, *self._critics()
-        real, fake, fool = self.adversarial
+        fool = self.adversarial.fool
 
         (fake_y, seen_x), *same_y = self._through(G, x, y) if self.identity else self._through(G, x)
         (fake_x, seen_y), *same_x = self._through(F, y, x) if self.identity else self._through(F, y)
@@ -86,23 +86,28 @@ class CycleGAN(Objective):
             loss = loss + self.nce * (terms["nce_x"] + terms["nce_y"])
         yield Turn("translators", loss, terms)
 
-        old_y, old_x = self.past_y.swap(fake_y), self.past_x.swap(fake_x)  # §4: a history of 50 fakes
+        yield self._judged(x, self.past_x.swap(fake_x), y, self.past_y.swap(fake_y))  # §4: a history of 50 fakes
+
+    def _judged(self, x: Tensor, old_x: Tensor, y: Tensor, old_y: Tensor) -> Turn:
+        """Return the critics' turn: real pictures beside translations, some of them of earlier steps."""
+        D_x, D_y = self._critics()
+        real, fake, _ = self.adversarial
         (real_x, fake_x), (real_y, fake_y) = self._at_once(D_x, x, old_x), self._at_once(D_y, y, old_y)
-        critics = {  # half as fast as the translators, §4
+        terms = {  # half as fast as the translators, §4
             "D_x": (real(real_x) + fake(fake_x)) / 2,
             "D_y": (real(real_y) + fake(fake_y)) / 2,
         }
-        loss = critics["D_x"] + critics["D_y"]
+        loss = terms["D_x"] + terms["D_y"]
         # slopes are those at pictures as they are: not every torch can walk back twice through a moved one, and none
         # through a compiled network, which `forward` goes around
         if self.penalty:
             slopes = gradient_penalty(self.D_x.forward, x, old_x), gradient_penalty(self.D_y.forward, y, old_y)
-            critics["penalty"] = slopes[0] + slopes[1]
-            loss = loss + self.penalty * critics["penalty"]
+            terms["penalty"] = slopes[0] + slopes[1]
+            loss = loss + self.penalty * terms["penalty"]
         if self.r1 and self.step % self.r1_every == 0:  # lazily: Karras et al. 2020, appendix B
-            critics["r1"] = r1_penalty(self.D_x.forward, x) + r1_penalty(self.D_y.forward, y)
-            loss = loss + self.r1_every * self.r1 / 2 * critics["r1"]
-        yield Turn("critics", loss, critics)
+            terms["r1"] = r1_penalty(self.D_x.forward, x) + r1_penalty(self.D_y.forward, y)
+            loss = loss + self.r1_every * self.r1 / 2 * terms["r1"]
+        return Turn("critics", loss, terms)
 
     def _critics(self) -> Sequence[Callable[[Tensor], Tensor]]:
         """Return the critics, or, where pictures are few, the critics as they judge pictures that were changed."""

@@ -43,7 +43,7 @@ def written(network: nn.Module, *, format: str, codec: Codec, about: Description
 
 
 def _pt2(network: nn.Module, codec: Codec, about: Description) -> tuple[Blobs, Compute]:
-    file = io.BytesIO()
+    file = io.BytesIO()  # a zip, which has a checksum for each part: the description's digest is of itself alone
     torch.export.save(_traced(network, codec, about), file, extra_files={"styl": about.sealed()})
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given buffer is not writable")  # torch 2.11, of itself

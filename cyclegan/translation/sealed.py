@@ -64,6 +64,8 @@ class Description:
             found = cls(**about)
         except TypeError:
             raise CheckpointError("its description is not one of styl's", hint=AGAIN) from None
+        if not (isinstance(found.source, str) and isinstance(found.target, str) and isinstance(found.codec, dict)):
+            raise CheckpointError("its description is not one of styl's", hint=AGAIN)
         sizes = (found.multiple, found.smallest, found.channels, found.trained_at or 1)
         if not all(isinstance(size, int) and 0 < size <= LARGEST for size in sizes):
             raise CheckpointError(f"of impossible sizes: {sizes}", hint=AGAIN)
