@@ -143,7 +143,7 @@ class Training:
         0.0, "half-life in pictures of the averaged translators, which are what is saved; 0: none", low=0
     )
     init_gain: float = option(0.02, "standard deviation of the first weights", low=0, high=1)
-    precision: Literal["auto", "fp32", "bf16"] = option("auto", "auto: bf16 on CUDA, fp32 elsewhere")
+    precision: Literal["auto", "fp32", "bf16"] = option("auto", "auto: bf16 where the device gains by it")
     compile: Literal["auto", "on", "off"] = option("auto", "compile the networks first; auto: on CUDA")
 
 

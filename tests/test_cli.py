@@ -24,7 +24,7 @@ from cyclegan.errors import StoppedEarly, StylError
 from cyclegan.networks import NETWORKS
 
 ROOT = Path(__file__).parents[1]
-VERBS = ["train", "translate", "evaluate", "runs", "report", "import", "export", "demo", "bench"]
+VERBS = ["train", "distill", "translate", "evaluate", "runs", "report", "import", "export", "demo", "bench"]
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX only")
 
 

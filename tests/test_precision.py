@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny import draw_folders, looks, one_thread, play
 from torch import nn
 
 from cyclegan import catalog
 from cyclegan.checkpoint import Checkpoint
 from cyclegan.codecs import Pictures
+from cyclegan.experiment import Experiment
 from cyclegan.networks import ResNet, UNet, initialise
 from cyclegan.networks.precision import LEVELS, Rounding, lowered, rounding
+from cyclegan.training import run
+from cyclegan.training.begun import as_begun
 from cyclegan.translation import translator as translator_module
 from cyclegan.translation.translator import Translator
 
@@ -130,3 +134,32 @@ def test_the_command_says_what_it_computes_in(tmp_path: Path) -> None:
     first, second = (np.asarray(Image.open(tmp_path / f"{name}.png")).astype(int) for name in ("fp32", "bf16"))
     assert np.abs(first - second).mean() < 2
     assert subprocess.run([*styl, "--precision", "bf17"], capture_output=True).returncode == 2
+
+
+@pytest.mark.parametrize(("fast", "settled"), [(True, "bf16"), (False, "fp32")])
+def test_trainings_take_what_the_device_is_fast_in(monkeypatch: pytest.MonkeyPatch, fast: bool, settled: str) -> None:
+    monkeypatch.setattr(run, "has_bfloat16", lambda device: fast)
+    assert run.settle(Experiment(), larger_folder=1, device="cpu").training.precision == settled
+    exact = Experiment().replace(training__precision="fp32")
+    assert run.settle(exact, larger_folder=1, device="cpu").training.precision == "fp32"
+
+
+def test_a_run_keeps_its_arithmetic(tmp_path: Path) -> None:
+    (tmp_path / "experiment.toml").write_text(Experiment().replace(training__precision="bf16").toml())
+    for wanted, kept in (("auto", "bf16"), ("fp32", "fp32")):
+        assert as_begun(Experiment().replace(training__precision=wanted), tmp_path).training.precision == kept
+
+
+def test_saved_translators_say_what_rounding_would_change(tmp_path: Path) -> None:
+    folders = draw_folders(tmp_path)
+    with one_thread():
+        play(folders, tmp_path / "run")
+        saved = catalog.load(tmp_path / "run" / "weights" / "last.safetensors")
+    for name, pair in saved.about["rounding"].items():
+        network = catalog.build(saved, name).eval()
+        lower = lowered(network)
+        assert Rounding(*pair).mean > 0
+        assert network(torch.rand(1, 3, 16, 16)).shape == lower(torch.rand(1, 3, 16, 16)).shape
+    assert set(saved.about["rounding"]) == {"G", "F"}
+    seen_last = [line["images"] for line in looks(tmp_path / "run")][-1]
+    assert saved.about["images"] == seen_last, "measured on exactly these weights"

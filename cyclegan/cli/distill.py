@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from cyclegan.training.student import Apprentice
 
 Model = Annotated[str, Argument(help="The teacher: a name, a weights file or a run folder.")]
-SourceFolder = Annotated[Path, Argument(metavar="SOURCE", help="Pictures such as the teacher translates.")]
-TargetFolder = Annotated[Path, Argument(metavar="TARGET", help="Pictures of what it translates them to.")]
+SourceFolder = Annotated[Path, Argument(help="Pictures such as the teacher translates.")]
+TargetFolder = Annotated[Path, Argument(help="Pictures of what it translates them to.")]
 To = Annotated[str | None, Option(help="The domain to translate to.  [default: the teacher's first way]")]
 Macs = Annotated[str | None, Option(help="How many times fewer multiply-adds than the teacher has.  [default: 20x]")]
 Output = Annotated[Path | None, Option("-o", "--output", help="The run folder.  [default: runs/SOURCE-to-TARGET-20x]")]

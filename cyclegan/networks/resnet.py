@@ -56,10 +56,8 @@ class ResNet(nn.Module):
         assert len(widths) == 5 + blocks, f"{blocks} blocks have {5 + blocks} widths, not {len(widths)}"
         stem, half, middle, *inner, double, last = widths
         self.seen_widths = (half, middle, *(middle for number in SEEN_BLOCKS if number < blocks))
-        mode = padding_mode(padding)
 
-        assert kernel % 2, "an even kernel has no middle"
-        first = nn.Conv2d(channels_in, stem, kernel, padding=kernel // 2, padding_mode=mode, bias=needs_bias(norm))
+        first = outermost(channels_in, stem, kernel=kernel, padding=padding, bias=needs_bias(norm))
         self.stem = named(conv=first, norm=normalisation(norm, stem), activation=nn.ReLU(inplace=True))
         self.downs = nn.Sequential(
             halving(stem, half, norm=norm, resample=resample),
@@ -72,7 +70,7 @@ class ResNet(nn.Module):
             doubling(middle, double, norm=norm, padding=padding, resample=resample),
             doubling(double, last, norm=norm, padding=padding, resample=resample),
         )
-        head = nn.Conv2d(last, channels_out, kernel, padding=kernel // 2, padding_mode=mode)
+        head = outermost(last, channels_out, kernel=kernel, padding=padding, bias=True)
         self.residual = output == "residual"
         assert not self.residual or channels_in == channels_out, "a change has the channels of the picture"
         self.head = named(conv=head, activation=None if self.residual else nn.Tanh())
@@ -102,6 +100,13 @@ class ResNet(nn.Module):
 def derived_widths(width: int, *, blocks: int) -> tuple[int, ...]:
     """Return the channel counts of the published networks: doubled where the picture is halved."""
     return (width, 2 * width, *[4 * width] * (1 + blocks), 2 * width, width)
+
+
+def outermost(channels_in: int, channels_out: int, *, kernel: int, padding: Padding, bias: bool) -> nn.Conv2d:
+    """Return the convolution that meets the picture, at either end."""
+    assert kernel % 2, "an even kernel has no middle"
+    mode = padding_mode(padding)
+    return nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2, padding_mode=mode, bias=bias)
 
 
 def halving(channels_in: int, channels_out: int, *, norm: Norm, resample: Resample) -> nn.Sequential:

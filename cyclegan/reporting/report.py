@@ -183,11 +183,13 @@ def _settings(run: Run, environment: Mapping[str, Any]) -> Iterator[Block]:
 
 
 def _preset(environment: Mapping[str, Any]) -> str:
-    """Return the preset that the command named, where it is one of ours."""
+    """Return the preset that the command named, where it is one of ours, else the one that its verb goes by."""
     words = environment.get("command")
-    line = " ".join(map(str, words)) if isinstance(words, list) else ""
-    named = re.search(r"--preset[ =](\S+)", line)
-    return named[1] if named and named[1] in presets() else "default"
+    told = list(map(str, words)) if isinstance(words, list) else []
+    named = re.search(r"--preset[ =](\S+)", " ".join(told))
+    if named and named[1] in presets():
+        return named[1]
+    return "distill" if told[1:2] == ["distill"] else "default"
 
 
 def _explanations(toml: str) -> Iterator[tuple[str, str]]:

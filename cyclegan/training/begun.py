@@ -37,12 +37,16 @@ def changes(experiment: Experiment, directory: Path) -> list[str]:
 def as_begun(experiment: Experiment, directory: Path) -> Experiment:
     """Return the experiment with choices that are left open, and follow the size, made as this folder's run made them.
 
-    A run that is continued with a smaller size, because memory did not suffice, keeps its networks.
+    A run that is continued with a smaller size, because memory did not suffice, keeps its networks; one that goes on
+    on another machine keeps its arithmetic.
     """
     path = directory / "experiment.toml"
     if not path.exists():
         return experiment
-    begun, wanted = Experiment.load(str(path)).translator, experiment.translator
+    run = Experiment.load(str(path))
+    if experiment.training.precision == "auto":
+        experiment = experiment.replace(training__precision=run.training.precision)
+    begun, wanted = run.translator, experiment.translator
     if isinstance(begun, ResNet) and isinstance(wanted, ResNet) and not wanted.blocks:
         return experiment.replace(translator__blocks=begun.blocks)
     if isinstance(begun, UNet) and isinstance(wanted, UNet) and not wanted.depth:

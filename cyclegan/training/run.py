@@ -10,7 +10,7 @@ import torch
 
 from cyclegan import codecs
 from cyclegan.chance import seed_for
-from cyclegan.devices import choose_device, cores
+from cyclegan.devices import choose_device, cores, has_bfloat16
 from cyclegan.errors import StoppedEarly, out_of_memory
 from cyclegan.experiment import Experiment
 from cyclegan.objectives import assemble
@@ -166,5 +166,5 @@ def settle(experiment: Experiment, *, larger_folder: int, device: str) -> Experi
     """Return the experiment with every open choice made, for folders of this size and for this device."""
     settled = experiment.settled(larger_folder)
     if settled.training.precision == "auto":
-        settled = settled.replace(training__precision="bf16" if device.startswith("cuda") else "fp32")
+        settled = settled.replace(training__precision="bf16" if has_bfloat16(device) else "fp32")
     return settled
