@@ -13,7 +13,7 @@ from cyclegan import catalog
 from cyclegan.bench.floor import Work, work_of_game, work_of_translating
 from cyclegan.bench.memory import resident
 from cyclegan.codecs import Pictures
-from cyclegan.devices import choose_device
+from cyclegan.devices import choose_device, keep_freed_memory
 from cyclegan.errors import UsageError
 from cyclegan.experiment import Experiment
 from cyclegan.objectives import Objective, assemble
@@ -98,6 +98,7 @@ def prepare_training(case: Case) -> Prepared:
     from cyclegan.training.trainer import Trainer
 
     start, device = resident(), choose_device(case.device)
+    keep_freed_memory(device)
     experiment = settle(case.experiment(), larger_folder=1, device=device)
     kinds, precision = kinds_of_steps(experiment), experiment.training.precision
     torch.manual_seed(0)

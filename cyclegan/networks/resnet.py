@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from cyclegan.networks.blocks import (
     BlurHalve,
+    Conv2d,
     Norm,
     Padding,
     Residual,
@@ -106,7 +107,7 @@ def outermost(channels_in: int, channels_out: int, *, kernel: int, padding: Padd
     """Return the convolution that meets the picture, at either end."""
     assert kernel % 2, "an even kernel has no middle"
     mode = padding_mode(padding)
-    return nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2, padding_mode=mode, bias=bias)
+    return Conv2d(channels_in, channels_out, kernel, padding=kernel // 2, padding_mode=mode, bias=bias)
 
 
 def halving(channels_in: int, channels_out: int, *, norm: Norm, resample: Resample) -> nn.Sequential:
@@ -138,7 +139,7 @@ def doubling(channels_in: int, channels_out: int, *, norm: Norm, padding: Paddin
             conv = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=bias)
         case "nearest":  # Odena et al. 2016: no checkerboard
             enlarge = nn.Upsample(scale_factor=2, mode="nearest")
-            conv = nn.Conv2d(channels_in, channels_out, 3, padding=1, padding_mode=padding_mode(padding), bias=bias)
+            conv = Conv2d(channels_in, channels_out, 3, padding=1, padding_mode=padding_mode(padding), bias=bias)
         case _:
             assert_never(resample)
     light = resample == "light"
@@ -157,7 +158,7 @@ def block(channels: int, inner: int, *, norm: Norm, dropout: float, padding: Pad
     def conv(n_in: int, n_out: int) -> nn.Module:
         if separable:
             return Separable(n_in, n_out, padding=padding)
-        return nn.Conv2d(n_in, n_out, 3, padding=1, padding_mode=padding_mode(padding), bias=needs_bias(norm))
+        return Conv2d(n_in, n_out, 3, padding=1, padding_mode=padding_mode(padding), bias=needs_bias(norm))
 
     return Residual(
         named(

@@ -122,8 +122,11 @@ class CycleGAN(Objective):
         return [translator.layered(pictures) for pictures in batches]
 
     def _at_once(self, network: Callable[[Tensor], Tensor], *batches: Tensor) -> Sequence[Tensor]:
-        """Return what a network makes of several batches, in one pass where no picture can see another."""
-        if not self.each_alone:
+        """Return what a network makes of several batches: in one pass where no picture sees another and passes are dear.
+
+        On a CPU they are not: putting batches together and apart costs what is gained.
+        """
+        if not self.each_alone or batches[0].device.type == "cpu":
             return [network(pictures) for pictures in batches]
         return torch.split(network(torch.cat(batches)), [len(pictures) for pictures in batches])
 

@@ -10,7 +10,7 @@ import torch
 
 from cyclegan import codecs
 from cyclegan.chance import seed_for
-from cyclegan.devices import choose_device, cores, has_bfloat16
+from cyclegan.devices import choose_device, cores, has_bfloat16, keep_freed_memory
 from cyclegan.errors import StoppedEarly, out_of_memory
 from cyclegan.experiment import Experiment
 from cyclegan.objectives import assemble
@@ -77,6 +77,7 @@ def train(
     a disk is full, memory is used up, or a loss is no number.
     """
     device = local_device(choose_device(device))
+    keep_freed_memory(device)
     workers = max(0, min(4, cores() // neighbours() - 1)) if workers is None else workers
     how = Circumstances(device, workers, features, tensorboard, strict, changed_data, tell)
     with joined(device) as ranks:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cyclegan import catalog
 from cyclegan.codecs import Codec
-from cyclegan.devices import choose_device, has_bfloat16
+from cyclegan.devices import choose_device, has_bfloat16, keep_freed_memory
 from cyclegan.errors import InputError
 from cyclegan.media.image import picture_of
 from cyclegan.media.pil import is_pil, to_pil
@@ -62,6 +62,7 @@ class Translator:
     ) -> None:
         self.codec, self.source, self.target, self.device, self.precision = codec, source, target, device, precision
         self.trained_at, self.scale_to, self._told = trained_at, scale_to, False
+        keep_freed_memory(device)
         network = lowered(network) if precision == "bf16" else network
         self.paint = AnySize(network, codec=codec, device=device, tile=tile, tell=tell)
 
