@@ -8,7 +8,6 @@ import torch
 
 from cyclegan.errors import UsageError
 
-
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # glibc's malloc.h
 GROWTH = 64 << 20  # bytes that the heap grows by at least
 

@@ -12,7 +12,8 @@ SUFFIXES = {"onnx": ".onnx", "pt2": ".pt2", "openvino": ".xml"}
 
 Model = Annotated[str, Argument(help="A name, a weights file or a run folder.")]
 Format = Annotated[
-    str | None, Option("--format", help="onnx, pt2 or openvino.  [default: what the output's name says, else onnx]")
+    str | None,
+    Option("--format", help="One of onnx, pt2, openvino.  [default: what the output's name says, else onnx]"),
 ]
 Output = Annotated[
     Path | None, Option("-o", "--output", help="The file; of OpenVINO the .xml.  [default: MODEL-to-DOMAIN.onnx]")

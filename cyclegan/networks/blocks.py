@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, TypeVar, assert_never
 
 import torch
@@ -87,11 +88,14 @@ class Conv2d(nn.Conv2d):
 
 def pad(x: Tensor, pixels: Sequence[int], *, mode: str) -> Tensor:
     """Pad (N, C, H, W) by pixels on the left, the right, above and below, in its own precision."""
+    with without_autocast(x):
+        return F.pad(x, pixels, mode=mode)
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager[object]:
+    """Return a context in which tensors like x keep their precision; what is exported shall know of none."""
     kind = "cpu" if x.is_meta else x.device.type
-    if not torch.is_autocast_enabled(kind):
-        return F.pad(x, pixels, mode=mode)
-    with torch.autocast(kind, enabled=False):
-        return F.pad(x, pixels, mode=mode)
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
 
 
 class Separable(nn.Module):

@@ -1,9 +1,8 @@
 """The critic of pix2pix and CycleGAN, which judges overlapping patches."""
 
-import torch
 from torch import Tensor, nn
 
-from cyclegan.networks.blocks import Norm, named, needs_bias, normalisation
+from cyclegan.networks.blocks import Norm, named, needs_bias, normalisation, without_autocast
 
 
 class PatchGAN(nn.Module):
@@ -37,7 +36,7 @@ class PatchGAN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return one score a patch, (N, 1, h, w), unbounded; x is (N, channels_in, H, W) in [-1, 1]."""
         features = self.layers(self.stem(x))
-        with torch.autocast("cpu" if x.is_meta else x.device.type, enabled=False):  # in bfloat16 a score of 1 has neighbours 0.004 away
+        with without_autocast(x):  # in bfloat16 a score of 1 has neighbours 0.004 away
             scores: Tensor = self.head(features.to(next(self.head.parameters()).dtype))
         return scores
 

@@ -122,9 +122,9 @@ class CycleGAN(Objective):
         return [translator.layered(pictures) for pictures in batches]
 
     def _at_once(self, network: Callable[[Tensor], Tensor], *batches: Tensor) -> Sequence[Tensor]:
-        """Return what a network makes of several batches: in one pass where no picture sees another and passes are dear.
+        """Return what a network makes of several batches: in one pass where no picture sees another.
 
-        On a CPU they are not: putting batches together and apart costs what is gained.
+        Not on a CPU: putting batches together and apart costs there what is gained.
         """
         if not self.each_alone or batches[0].device.type == "cpu":
             return [network(pictures) for pictures in batches]
