@@ -31,7 +31,7 @@ class ResNet:
     padding: Literal["reflect", "zero"] = option("reflect", "what convolutions see beyond the edge")
     resample: Literal["strided", "antialiased", "nearest", "light"] = option(
         "strided",
-        "strided: as in 2017; antialiased: no checkerboard; light: so at half the cost; nearest: enlarge, then convolve",
+        "strided: as in 2017; antialiased: no checkerboard; light: so at half the cost; nearest: enlarge, then conv",
     )
     output: Literal["tanh", "residual"] = option(
         "tanh", "tanh: paint the picture anew, as in 2017; residual: paint the change, which begins near none"
