@@ -87,7 +87,7 @@ def test_five_steps_equal_the_longhand_recipe(history: int) -> None:
         if name.endswith("bias") and "head" not in name and name[:8] not in ("D_x.stem", "D_y.stem"):
             continue  # an instance norm follows and takes it away: Adam makes steps of what is rounding noise
         apart = (p - theirs[name]).abs()  # a gradient that is hardly more than rounding noise moves Adam all the same
-        assert (apart > 1e-6).float().mean() < 1e-4, name
+        assert (apart > 1e-6).float().mean() < 1e-3, name
         assert apart.max() < 1e-4, name
         assert (p - before[name]).abs().max() > 1e-5, f"{name} did not move"
     for report, loss in zip(reports, losses, strict=True):
