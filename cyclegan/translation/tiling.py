@@ -229,7 +229,7 @@ class _Work:
         parent = node.all_input_nodes[0]
         wider, origin = self._under(box, sees, self.tiled.levels[parent])
         found: Tensor = layer(self.fetch(parent, wider))
-        return (box - origin)(found).contiguous()
+        return (box - origin)(found).clone(memory_format=torch.channels_last)
 
     def _normalised(self, layer: nn.InstanceNorm2d, parent: fx.Node, box: Box) -> Tensor:
         known, x = self.moments[parent], in_float32(self.fetch(parent, box))
