@@ -61,6 +61,11 @@ def newest_run() -> Path:
     return found[0]
 
 
+def load_sampler(name: str | Path) -> Checkpoint:
+    """Read and verify what draws pictures; raises CheckpointError."""
+    return Checkpoint.load(find(name), kind="sampler")
+
+
 def load(name: str | Path) -> Checkpoint:
     """Read and verify translators, ours or other people's; raises CheckpointError."""
     path = find(name)

@@ -52,7 +52,7 @@ class Checkpoint:
 
     @classmethod
     def load(cls, path: Path, *, kind: str) -> "Checkpoint":
-        """Read and verify a file of one `kind` ("translator" or "state").
+        """Read and verify a file of one `kind` ("translator", "sampler" or "state").
 
         Raises CheckpointError when it is missing, damaged, of another kind, or made by a newer styl.
         """
@@ -65,7 +65,8 @@ class Checkpoint:
         except CheckpointError as error:
             raise CheckpointError(f"{shown(path)}: {error.what}", hint=error.hint) from None
         if found.about.get("kind") != kind:
-            raise CheckpointError(f"{shown(path)}: holds a {found.about.get('kind')}, not a {kind}", hint=_OTHER_FILE)
+            what = f"{shown(path)}: holds a {found.about.get('kind')}, not a {kind}"
+            raise CheckpointError(what, hint=_FOR.get(str(found.about.get("kind")), _OTHER_FILE))
         return found
 
     @classmethod
@@ -88,6 +89,7 @@ class Checkpoint:
         return cls(about, tensors)
 
 
+_FOR = {"sampler": "styl sample draws from it", "translator": "styl translate applies it"}
 _OTHER_FILE = "name a .safetensors file that styl wrote; others come in with styl import"
 
 

@@ -14,97 +14,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cyclegan.errors import InputError, UsageError, did_you_mean, shown
+from cyclegan.recipes import (
+    GAN,
+    VAE,
+    Autoencoder,
+    CycleGAN,
+    DCGANCritic,
+    DCGANGenerator,
+    Distillation,
+    NoCritic,
+    PatchGAN,
+    R3Critic,
+    R3Generator,
+    ResNet,
+    UNet,
+)
 from cyclegan.tables import Table, decode, flat, gather, merge, nest, nested, option, toml_lines
-
-Adversarial = Literal["least-squares", "hinge", "non-saturating", "wasserstein"]
-
-
-@dataclass(frozen=True)
-class ResNet:
-    """Options of `cyclegan.networks.ResNet`."""
-
-    name: Literal["resnet"] = option("resnet", "residual generator: keeps the composition, changes the texture")
-    width: int = option(64, "channels after the first convolution", low=1, high=1024)
-    blocks: int = option(0, "residual blocks; 0 is the paper's choice: 9 from 256 pixels on, 6 below", low=0, high=64)
-    norm: Literal["instance", "instance-affine", "batch"] = option("instance", "normalisation")
-    dropout: float = option(0.0, "share of features dropped inside each block while training", low=0, high=0.9)
-    padding: Literal["reflect", "zero"] = option("reflect", "what convolutions see beyond the edge")
-    resample: Literal["strided", "antialiased", "nearest", "light"] = option(
-        "strided",
-        "strided: as in 2017; antialiased: no checkerboard; light: so at half the cost; nearest: enlarge, then conv",
-    )
-    output: Literal["tanh", "residual"] = option(
-        "tanh", "tanh: paint the picture anew, as in 2017; residual: paint the change, which begins near none"
-    )
-    kernel: int = option(
-        7, "side of the first and the last convolution, an odd number: 3 is a fifth of 7's work", low=3, high=15
-    )
-    separable: bool = option(False, "blocks filter and mix channels in two steps: an eighth of the multiply-adds")
-
-
-@dataclass(frozen=True)
-class UNet:
-    """Options of `cyclegan.networks.UNet`."""
-
-    name: Literal["unet"] = option("unet", "encoder and decoder with skips: keeps fine detail in place")
-    width: int = option(64, "channels after the first convolution", low=1, high=1024)
-    depth: int = option(0, "halvings; 0: as deep as the training size allows, at most 8", low=0, high=8)
-    norm: Literal["instance", "instance-affine", "batch"] = option("instance", "normalisation")
-    dropout: float = option(0.0, "share of features dropped in the innermost decoder levels", low=0, high=0.9)
-
-
-@dataclass(frozen=True)
-class PatchGAN:
-    """Options of `cyclegan.networks.PatchGAN`."""
-
-    name: Literal["patchgan"] = option("patchgan", "judges overlapping patches of the picture")
-    width: int = option(64, "channels after the first convolution", low=1, high=1024)
-    layers: int = option(
-        3, "strided layers: 3 see 70 pixels, 2 see 34, 1 sees 16, 0 judges single pixels", low=0, high=6
-    )
-    norm: Literal["instance", "instance-affine", "batch", "none"] = option("instance", "normalisation")
-
-
-@dataclass(frozen=True)
-class CycleGAN:
-    """Options of `cyclegan.objectives.CycleGAN`."""
-
-    name: Literal["cyclegan"] = option("cyclegan", "two translators, two critics, and the way back")
-    adversarial: Adversarial = option("least-squares", "what real and fake mean to the critics")
-    cycle: float = option(10.0, "λ: weight of coming back to the start", low=0)
-    cycle_end: float = option(1.0, "share of λ that is left at the end; it falls in a line", low=0, high=1)
-    identity: float = option(5.0, "weight of leaving alone what is already there; 0 saves a quarter of the time", low=0)
-    history: int = option(50, "how many earlier fakes the critics are reminded of; 0: none", low=0, high=10_000)
-    penalty: float = option(10.0, "weight of the gradient penalty; used by wasserstein only", low=0)
-    r1: float = option(0.0, "γ: how much a critic pays for being steep at real pictures; 0: nothing", low=0)
-    r1_every: int = option(1, "steps between two payments of r1, each as much larger", low=1, high=1000)
-    nce: float = option(0.0, "weight of telling patches by what they were made of (DCLGAN); 0: not asked", low=0)
-    augment: float = option(
-        0.0, "chance that critics see a picture moved, or covered in part; for small folders", low=0, high=1
-    )
-
-
-@dataclass(frozen=True)
-class Distillation:
-    """Options of `cyclegan.objectives.Distillation`."""
-
-    name: Literal["distillation"] = option("distillation", "a small student does as its teacher does")
-    teacher: str = option("", "the teacher's weights: a name, a file or a run folder")
-    fingerprint: str = option("", "SHA-256 of the teacher, so that no other goes on in its place; empty: any")
-    output: float = option(10.0, "weight of painting what the teacher paints", low=0)
-    features: float = option(
-        1.0, "weight of seeing what the teacher sees, between residual blocks; 0: not asked", low=0
-    )
-    critic: float = option(1.0, "weight of deceiving a critic of the target domain; 0: there is none", low=0)
-    adversarial: Literal["least-squares", "hinge", "non-saturating"] = option(
-        "least-squares", "what real and fake mean to the critic"
-    )
-    history: int = option(50, "how many earlier fakes the critic is reminded of; 0: none", low=0, high=10_000)
-    r1: float = option(2.0, "γ: how much the critic pays for being steep at real pictures; 0: nothing", low=0)
-    r1_every: int = option(8, "steps between two payments of r1, each as much larger", low=1, high=1000)
-    augment: float = option(
-        0.0, "chance that the critic sees a picture moved, or covered in part; for small folders", low=0, high=1
-    )
 
 
 @dataclass(frozen=True)
@@ -126,6 +51,11 @@ class Data:
         64, "pictures of each folder kept from training, for sheets and for choosing; at most a tenth", low=2
     )
     cache_gb: float = option(8.0, "how much of the disk decoded pictures may take, to be drawn faster; 0: none", low=0)
+    balance: Literal["none", "nearest", "maximum", "product"] = option(
+        "none", "show rare pictures more often: by the nearest neighbours, or by histograms as published"
+    )
+    balance_alpha: float = option(0.01, "smoothing of the histograms; large: as good as uniform", low=0)
+    balance_until: float = option(0.75, "share of the training after which all are shown alike again", low=0, high=1)
 
 
 @dataclass(frozen=True)
@@ -162,9 +92,9 @@ class Experiment:
 
     seed: int = option(0, "the same seed gives the same run", low=0, high=2**32 - 1)
     data: Data = field(default_factory=Data)
-    translator: ResNet | UNet = field(default_factory=ResNet)
-    critic: PatchGAN = field(default_factory=PatchGAN)
-    objective: CycleGAN | Distillation = field(default_factory=CycleGAN)
+    translator: ResNet | UNet | Autoencoder | R3Generator | DCGANGenerator = field(default_factory=ResNet)
+    critic: PatchGAN | R3Critic | DCGANCritic | NoCritic = field(default_factory=PatchGAN)
+    objective: CycleGAN | Distillation | VAE | GAN = field(default_factory=CycleGAN)
     training: Training = field(default_factory=Training)
     every: Every = field(default_factory=Every)
 
@@ -210,21 +140,35 @@ class Experiment:
         if isinstance(self.translator, UNet) and not self.translator.depth:
             twos = (self.data.size & -self.data.size).bit_length() - 1  # how often the size can be halved
             settled = settled.replace(translator__depth=max(2, min(8, twos)))
+        settled._check_parts()
         settled._check_size()
         return settled
+
+    @property
+    def folders(self) -> int:
+        """How many folders it learns from: two that are translated into each other, or one to draw from."""
+        return 1 if isinstance(self.objective, VAE | GAN) else 2
 
     def without_places(self) -> "Experiment":
         """Return the experiment without what only this machine knows: where pictures and a teacher lie."""
         kept = self.replace(data__folders=())
         return kept.replace(objective__teacher="") if isinstance(self.objective, Distillation) else kept
 
+    def _check_parts(self) -> None:
+        """Raise UsageError unless translator and critic are of the kinds that the objective plays with."""
+        for part, fitting in PARTS[self.objective.name].items():
+            name = getattr(self, part).name
+            if name not in fitting:
+                what = f"{part}.name = {name} does not fit objective.name = {self.objective.name}"
+                raise UsageError(what, hint=f"it plays with {' or '.join(fitting)}")
+
     def _check_size(self) -> None:
         """Raise UsageError unless the networks can take the size; what they need, they say themselves (tested)."""
-        size, layers = self.data.size, self.critic.layers
+        size, layers = self.data.size, self.critic.layers if isinstance(self.critic, PatchGAN) else 0
         if isinstance(self.translator, ResNet) and not self.translator.kernel % 2:
             what = f"translator.kernel = {self.translator.kernel} has no middle"
             raise UsageError(what, hint="an odd number: 3, 5 or 7")
-        multiple = 1 << self.translator.depth if isinstance(self.translator, UNet) else 4
+        multiple = self._multiple()
         if size % multiple:
             what = f"data.size = {size} does not fit: {self.translator.name} needs a multiple of {multiple}"
             raise UsageError(what, hint=f"for example --size {max(1, round(size / multiple)) * multiple}")
@@ -232,12 +176,28 @@ class Experiment:
             what = f"data.size = {size} does not fit: {layers} layers of the critic need {3 << layers} pixels"
             raise UsageError(what, hint=f"for example --set critic.layers={layers - 1}, or a larger --size")
 
+    def _multiple(self) -> int:
+        """Return what the size must be a multiple of."""
+        if isinstance(self.translator, UNet):
+            return 1 << self.translator.depth
+        if isinstance(self.translator, ResNet):
+            return 4
+        return 1 << max(0, (self.data.size // 4).bit_length() - 1)  # halved until four to seven pixels are left
+
     def differences(self, other: "Experiment") -> Iterator[tuple[str, Any, Any]]:
         """Yield (dotted name, value here, value there) for every option in which two experiments differ."""
         here, there = dict(flat(self.encode())), dict(flat(other.encode()))
         for name in sorted(here.keys() | there.keys()):
             if here.get(name) != there.get(name):
                 yield name, here.get(name), there.get(name)
+
+
+PARTS: dict[str, dict[str, tuple[str, ...]]] = {  # what each objective plays with
+    "cyclegan": {"translator": ("resnet", "unet"), "critic": ("patchgan",)},
+    "distillation": {"translator": ("resnet", "unet"), "critic": ("patchgan",)},
+    "vae": {"translator": ("autoencoder",), "critic": ("none",)},
+    "gan": {"translator": ("r3", "dcgan"), "critic": ("r3", "dcgan")},
+}
 
 
 def two_names(names: Sequence[str]) -> tuple[str, str]:

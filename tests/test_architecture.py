@@ -18,13 +18,14 @@ FLOORS = [
     {"cli"},
     {"demo", "reporting", "bench"},
     {"training", "translation", "curation"},
-    {"metrics"},
+    {"metrics", "curation"},
     {"catalog"},
     {"checkpoint"},
     {"foreign", "objectives", "codecs"},
     {"layouts"},
     {"networks", "media"},
     {"experiment", "devices"},
+    {"recipes"},
     {"tables", "files", "errors", "chance"},
 ]
 NEIGHBOURS = {("tables", "errors"), ("files", "errors")}
@@ -56,7 +57,7 @@ DOORS = {  # third parties, and the rooms that may talk to them
     "urllib": {"metrics"},
     "http": {"metrics"},
 }
-STANDARD_ONLY = {"experiment", "tables", "files", "errors", "chance"}
+STANDARD_ONLY = {"experiment", "recipes", "tables", "files", "errors", "chance"}
 NO_TORCH = STANDARD_ONLY | {"media", "cli", "reporting"}
 NO_FILES = {"networks", "objectives"}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "yaml.load", "yaml.unsafe_load"}

@@ -28,12 +28,12 @@ from cyclegan import Translator
 from cyclegan.checkpoint import Checkpoint
 from cyclegan.cli.distill import distill
 from cyclegan.errors import CheckpointError, StylError, UsageError
-from cyclegan.experiment import Distillation as Options
 from cyclegan.experiment import Experiment
 from cyclegan.networks import NETWORKS, PatchGAN, ResNet, UNet, initialise
 from cyclegan.networks.cost import multiply_adds
 from cyclegan.objectives import Distillation
 from cyclegan.objectives.distillation import heads
+from cyclegan.recipes import Distillation as Options
 from cyclegan.training.run import Outcome, train
 from cyclegan.training.student import apprentice
 from cyclegan.training.trainer import Trainer

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cyclegan import experiment as recipes
+from cyclegan import recipes
 from cyclegan.errors import InputError, StylError, UsageError
 from cyclegan.experiment import Data, Experiment, presets
 from cyclegan.networks import NETWORKS

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cyclegan.experiment import Adversarial, Experiment
+from cyclegan.experiment import Experiment
 from cyclegan.objectives import assemble
 from cyclegan.objectives.cyclegan import CycleGAN
 from cyclegan.objectives.losses import ADVERSARIAL
+from cyclegan.recipes import Adversarial
 from cyclegan.training.trainer import Average, Report, Trainer
 
 SMALL = ["data.size=16", "translator.width=4", "translator.blocks=1", "critic.width=4", "critic.layers=1"]

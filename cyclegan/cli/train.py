@@ -12,8 +12,13 @@ from cyclegan.errors import InputError, UsageError, shown
 from cyclegan.experiment import Experiment, two_names
 from cyclegan.media.folder import no_pictures, pictures
 
-Folders = Annotated[list[Path] | None, Argument(help="Two folders of pictures; subfolders are read too.")]
-Output = Annotated[Path | None, Option("-o", "--output", help="The run folder.  [default: runs/FIRST-SECOND]")]
+Folders = Annotated[
+    list[Path] | None,
+    Argument(help="Two folders of pictures, or one for the presets vae, autoencoder and gan; subfolders are read too."),
+]
+Output = Annotated[
+    Path | None, Option("-o", "--output", help="The run folder.  [default: runs/FIRST-SECOND, or runs/FOLDER-vae]")
+]
 Preset = Annotated[str, Option(help="A recipe by name, or a TOML file such as a run's experiment.toml.")]
 Set = Annotated[list[str] | None, Option("--set", help="Change any option, as in training.batch=4; repeatable.")]
 Domains = Annotated[tuple[str, str] | None, Option(help="Names for the two domains.  [default: the folders' names]")]
@@ -57,20 +62,23 @@ def train(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> int:
-    """Learn to translate between two unpaired folders. The same command again continues."""
+    """Learn to translate between two unpaired folders, or to draw what is in one. The same command again continues."""
     flags = zip(FLAGS, (size, batch, images, minutes, precision, seed), strict=True)
     overrides = [*(set_ or []), *(f"{name}={value}" for name, value in flags if value is not None)]
     experiment = Experiment.load(preset, overrides=overrides)
     given = tuple(folders or map(Path, experiment.data.folders))
     if dry_run and not given:
         return describe(experiment, larger_folder=1, device=device, as_json=as_json)
-    counts = count(given)
-    names = two_names(domains or (experiment.data.domains if not folders else ()) or _names(given))
+    counts = count(given, needed=experiment.folders, preset=preset)
+    names = domains or (experiment.data.domains if not folders else ()) or _names(given)
+    names = names if len(given) == 1 and not domains else two_names(names)
     experiment = experiment.replace(data__folders=tuple(str(f.resolve()) for f in given), data__domains=names)
     if dry_run:
         return describe(experiment, larger_folder=max(counts), device=device, as_json=as_json)
-    directory = output or Path("runs") / "-".join(map(plain, names))
-    say(f"{names[0]}: {counts[0]} pictures, {names[1]}: {counts[1]} pictures, into {shown(directory)}")
+    kind = () if len(names) == 2 else (experiment.objective.name,)
+    directory = output or Path("runs") / "-".join(map(plain, (*names, *kind)))
+    found = ", ".join(f"{name}: {number} pictures" for name, number in zip(names, counts, strict=True))
+    say(f"{found}, into {shown(directory)}")
     how = How(device, workers, features, tensorboard, strict, allow_changed_data)
     ended = carry_out(experiment, directory, how)
     result(ended.line, summary=ended.summary, as_json=as_json)
@@ -122,33 +130,43 @@ def carry_out(experiment: Experiment, directory: Path, how: How) -> Ended:
     elif outcome.signal:
         line = f"{shown(directory)}: saved at {at}; the same command goes on"
     else:
-        line = f"{shown(directory)}: finished at {at}; try: styl translate PICTURE -m {shown(directory)}"
+        verb = "styl translate PICTURE -m" if experiment.folders == 2 else "styl sample"
+        line = f"{shown(directory)}: finished at {at}; try: {verb} {shown(directory)}"
     summary = {"run": str(directory), "images": outcome.images, "finished": not outcome.signal}
     summary |= {"already_finished": outcome.already, "skipped": list(outcome.damaged)}
     return Ended(128 + outcome.signal if outcome.signal else 0, line, summary)
 
 
-def count(folders: tuple[Path, ...]) -> list[int]:
-    """Return how many pictures each of two different folders has, or say what is wrong with them."""
-    if len(folders) != 2:
-        what = f"two folders are needed, {len(folders)} given"
-        raise UsageError(what, hint="for example: styl train horses/ zebras/")
-    first, second = (folder.resolve() for folder in folders)
+def count(folders: tuple[Path, ...], *, needed: int = 2, preset: str = "") -> list[int]:
+    """Return how many pictures each of so many different folders has, or say what is wrong with them."""
+    if len(folders) != needed:
+        what = f"{('one folder is', 'two folders are')[needed - 1]} needed, {len(folders)} given"
+        example = "styl train horses/ zebras/" if needed == 2 else f"styl train horses/ --preset {preset}"
+        draws = "; --preset vae or gan learn from one" if len(folders) == 1 else ""
+        raise UsageError(what, hint=f"for example: {example}{draws}")
     counts = []
     for folder in folders:
         counts.append(len(pictures(folder)))
         if not counts[-1]:
             raise no_pictures(folder)
+    if needed == 2:
+        _apart(folders)
+    return counts
+
+
+def _apart(folders: tuple[Path, ...]) -> None:
+    first, second = (folder.resolve() for folder in folders)
     if first == second:
         raise InputError(f"{shown(folders[0])}: given twice", hint="name two different folders")
     if first.is_relative_to(second) or second.is_relative_to(first):
         raise InputError(f"{shown(folders[0])} and {shown(folders[1])}: one lies in the other", hint="move one out")
-    return counts
 
 
-def _names(folders: tuple[Path, ...]) -> tuple[str, str]:
+def _names(folders: tuple[Path, ...]) -> tuple[str, ...]:
     """Name the domains after their folders; folders of one name are told apart by what is above them."""
-    first, second = (folder.resolve() for folder in folders)
+    first, second = (folder.resolve() for folder in (folders[0], folders[-1]))
+    if len(folders) == 1:
+        return (shown(first.name),)
     depth = 1
     while first.parts[-depth] == second.parts[-depth]:
         depth += 1

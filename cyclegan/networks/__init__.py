@@ -6,12 +6,18 @@ accept (`multiple`, `smallest`); critics say the least (`smallest`).
 
 from torch import nn
 
+from cyclegan.networks.autoencoder import Autoencoder
 from cyclegan.networks.blocks import initialise
 from cyclegan.networks.heads import PatchHeads
 from cyclegan.networks.patchgan import PatchGAN
 from cyclegan.networks.resnet import ResNet
 from cyclegan.networks.unet import UNet
 
-NETWORKS: dict[str, type[nn.Module]] = {"resnet": ResNet, "unet": UNet, "patchgan": PatchGAN}
+NETWORKS: dict[str, type[nn.Module]] = {
+    "resnet": ResNet,
+    "unet": UNet,
+    "patchgan": PatchGAN,
+    "autoencoder": Autoencoder,
+}
 
-__all__ = ["NETWORKS", "PatchGAN", "PatchHeads", "ResNet", "UNet", "initialise"]
+__all__ = ["NETWORKS", "Autoencoder", "PatchGAN", "PatchHeads", "ResNet", "UNet", "initialise"]

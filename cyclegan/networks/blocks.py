@@ -146,7 +146,12 @@ def takes_each_alone(network: nn.Module) -> bool:
 
 @torch.no_grad()
 def initialise(network: Network, *, gain: float = 0.02) -> Network:
-    """Draw the weights afresh as in 2017, in place: convolutions from N(0, gain²), norms from N(1, gain²), biases 0."""
+    """Draw the weights afresh as in 2017, in place: convolutions from N(0, gain²), norms from N(1, gain²), biases 0.
+
+    Networks that say `own_initialisation` have begun as they should already.
+    """
+    if getattr(network, "own_initialisation", False):
+        return network
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
             module.weight.normal_(0.0, gain)

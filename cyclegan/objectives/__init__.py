@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from cyclegan import experiment as options_of
+from cyclegan import recipes
 from cyclegan.errors import UsageError
 from cyclegan.experiment import Experiment
 from cyclegan.networks import NETWORKS, PatchHeads, ResNet, UNet, initialise
@@ -14,16 +14,23 @@ from cyclegan.objectives.cyclegan import CycleGAN
 from cyclegan.objectives.distillation import Distillation, heads
 from cyclegan.objectives.history import History
 from cyclegan.objectives.objective import Objective, Turn
+from cyclegan.objectives.vae import VAE
 
-__all__ = ["OBJECTIVES", "CycleGAN", "Distillation", "History", "Objective", "Turn", "assemble", "network_specs"]
+__all__ = ["OBJECTIVES", "VAE", "CycleGAN", "Distillation", "History", "Objective", "Turn", "assemble", "network_specs"]
 
 
 def network_specs(experiment: Experiment, *, channels: int) -> dict[str, dict[str, Any]]:
     """Return, for each network of the experiment's objective, its name and options, as saved files hold them."""
-    translator = dataclasses.asdict(experiment.translator) | {"channels_in": channels, "channels_out": channels}
-    critic = dataclasses.asdict(experiment.critic) | {"channels_in": channels}
-    if isinstance(experiment.objective, options_of.Distillation):
-        return {"G": translator} | ({"D_y": critic} if experiment.objective.critic else {})
+    objective, size = experiment.objective, {"size": experiment.data.size}
+    takes, gives = {"channels_in": channels}, {"channels_out": channels}
+    translator, critic = dataclasses.asdict(experiment.translator), dataclasses.asdict(experiment.critic)
+    if isinstance(objective, recipes.VAE):
+        return {"V": translator | takes | gives | size}
+    if isinstance(objective, recipes.GAN):
+        return {"G": translator | gives | size, "D": critic | takes | size}
+    translator, critic = translator | takes | gives, critic | takes
+    if isinstance(objective, recipes.Distillation):
+        return {"G": translator} | ({"D_y": critic} if objective.critic else {})
     return {"G": translator, "F": translator, "D_x": critic, "D_y": critic}
 
 
@@ -35,7 +42,7 @@ def assemble(experiment: Experiment, *, channels: int, teacher: nn.Module | None
     built: dict[str, nn.Module] = {
         name: _build(spec) for name, spec in network_specs(experiment, channels=channels).items()
     }
-    extra = _heads(experiment, built["G"], teacher)
+    extra = _heads(experiment, built, teacher)
     for network in built.values():
         initialise(network, gain=experiment.training.init_gain)
     named = dataclasses.asdict(experiment.objective)
@@ -45,18 +52,20 @@ def assemble(experiment: Experiment, *, channels: int, teacher: nn.Module | None
     return OBJECTIVES[kind](**built, **extra, **named)
 
 
-def _heads(experiment: Experiment, student: nn.Module, teacher: nn.Module | None) -> dict[str, nn.Module]:
+def _heads(experiment: Experiment, built: dict[str, nn.Module], teacher: nn.Module | None) -> dict[str, nn.Module]:
     """Return what an objective owns beside translators and critics."""
     objective = experiment.objective
-    if isinstance(objective, options_of.Distillation):
+    if isinstance(objective, recipes.Distillation):
+        student = built["G"]
         if teacher is None:
             raise UsageError("objective.teacher: no student without a teacher", hint="styl distill MODEL SOURCE TARGET")
         if objective.features and isinstance(student, ResNet) and isinstance(teacher, ResNet):
             return {"teacher": teacher, "H": heads(student, teacher)}
         return {"teacher": teacher}
-    if objective.nce:
-        assert isinstance(student, ResNet | UNet)
-        return {name: PatchHeads(channels=student.seen_widths) for name in ("H_x", "H_y")}
+    if isinstance(objective, recipes.CycleGAN) and objective.nce:
+        translator = built["G"]
+        assert isinstance(translator, ResNet | UNet)
+        return {name: PatchHeads(channels=translator.seen_widths) for name in ("H_x", "H_y")}
     return {}
 
 
@@ -65,5 +74,5 @@ def _build(spec: dict[str, Any]) -> nn.Module:
     return NETWORKS[options.pop("name")](**options)
 
 
-OBJECTIVES: dict[str, Callable[..., Objective]] = {"cyclegan": CycleGAN, "distillation": Distillation}
+OBJECTIVES: dict[str, Callable[..., Objective]] = {"cyclegan": CycleGAN, "distillation": Distillation, "vae": VAE}
 TOLD_ELSEWHERE = ("teacher", "fingerprint")  # where the teacher lies, which is a matter of files

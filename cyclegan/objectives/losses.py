@@ -8,9 +8,21 @@ import torch.nn.functional as nnf
 from torch import Tensor
 from torch.nn.functional import l1_loss, mse_loss
 
-__all__ = ["ADVERSARIAL", "Adversarial", "gradient_penalty", "l1_loss", "mse_loss", "patch_nce", "r1_penalty"]
+__all__ = [
+    "ADVERSARIAL",
+    "RELATIVISTIC",
+    "Adversarial",
+    "Pairing",
+    "gradient_penalty",
+    "l1_loss",
+    "mse_loss",
+    "patch_nce",
+    "r1_penalty",
+    "scored",
+]
 
 Score = Callable[[Tensor], Tensor]
+Scores = Callable[[Tensor, Tensor], Tensor]
 
 
 class Adversarial(NamedTuple):
@@ -45,6 +57,24 @@ ADVERSARIAL: dict[str, Adversarial] = {
 }
 
 
+class Pairing(NamedTuple):
+    """What scores of real pictures, and as many of fakes, cost side by side, as scalars.
+
+    Where the generator's cost is not `relative`, it does not depend on the scores of real pictures.
+    """
+
+    critic: Scores
+    generator: Scores
+    relative: bool
+
+
+RELATIVISTIC = Pairing(  # Jolicoeur-Martineau 2019, §4, in the pairs of Huang et al. 2024 (R3GAN), §2
+    critic=lambda real, fake: nnf.softplus(fake - real).mean(),
+    generator=lambda real, fake: nnf.softplus(real - fake).mean(),
+    relative=True,
+)
+
+
 def patch_nce(query: Tensor, key: Tensor, *, temperature: float = 0.07) -> Tensor:
     """Return how hard it is to find each patch's own key among those of its picture, in nats; 0 is not at all.
 
@@ -63,7 +93,7 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
     """
     share = torch.rand(len(real), 1, 1, 1).to(real)  # drawn on the host: the same on every device
     between = share * real + (1 - share) * fake
-    norms: Tensor = _slope(critic, between).norm(dim=1)
+    norms: Tensor = _slope(critic, between)[1].norm(dim=1)
     return (norms - 1).square().mean()
 
 
@@ -72,12 +102,18 @@ def r1_penalty(critic: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
 
     Mescheder et al. 2018, eq. 9, without its weight γ/2: a critic that is right need not be steep.
     """
-    return _slope(critic, real).square().sum(dim=1).mean()
+    return scored(critic, real)[1]
 
 
-def _slope(critic: Callable[[Tensor], Tensor], pictures: Tensor) -> Tensor:
-    """Return ∇D as rows, one a picture; a critic's opinion of a picture is the mean over its patches."""
+def scored(critic: Callable[[Tensor], Tensor], pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a critic's scores of pictures (N, C, H, W), and E[‖∇D‖²] there, of one and the same pass."""
+    scores, slope = _slope(critic, pictures)
+    return scores, slope.square().sum(dim=1).mean()
+
+
+def _slope(critic: Callable[[Tensor], Tensor], pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """Return scores, and ∇D as rows, one a picture; a critic's opinion of a picture is the mean over its patches."""
     pictures = pictures.detach().requires_grad_()
-    scores = critic(pictures).flatten(1).mean(1)
-    (slope,) = torch.autograd.grad(scores.sum(), pictures, create_graph=True)
-    return slope.flatten(1)
+    scores = critic(pictures)
+    (slope,) = torch.autograd.grad(scores.flatten(1).mean(1).sum(), pictures, create_graph=True)
+    return scores, slope.flatten(1)

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from cyclegan.errors import UsageError, shown
-from cyclegan.experiment import Experiment, ResNet, UNet
+from cyclegan.experiment import Experiment
+from cyclegan.recipes import ResNet, UNet
 
 QUIET_TO_CHANGE = (
     "training.images",

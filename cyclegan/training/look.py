@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cyclegan.codecs import Codec
+from cyclegan.curation.mixture import Mixture
 from cyclegan.media.sheet import contact_sheet
 from cyclegan.metrics.distances import diversity, fid, kid, witness
 from cyclegan.metrics.features import Features
@@ -30,7 +31,8 @@ class Look:
 
     `kid`, `kid_std`, `fid`: distance of the translated from the real pictures; `cycle`: mean error of coming back
     where there is a way back, `change`: mean difference made, both in levels of 255; `diversity`: a share of the real
-    pictures'. `rounding` is what bfloat16 would change in translations, for each network.
+    pictures'. `rounding` is what bfloat16 would change in translations, for each network; `mixture` is how the latents
+    lie of a model that pictures are drawn from.
     """
 
     sheet: Frames
@@ -38,6 +40,7 @@ class Look:
     measure: Measure
     alarms: tuple[str, ...]
     rounding: Mapping[str, Rounding]
+    mixture: Mixture | None = None
 
     @property
     def kid(self) -> float:
@@ -73,11 +76,11 @@ class Looker:
         features: Features,
         domains: Sequence[str],
     ) -> None:
-        held_back = [_enough(pictures) for pictures in held_back]
+        held_back = [enough(pictures) for pictures in held_back]
         self.held_back, self.codec, self.features, self.domains = held_back, codec, features, domains
-        self.real = [features(_enough(pictures)) for pictures in reals]
+        self.real = [features(enough(pictures)) for pictures in reals]
         pairs = [(features(held_back[i]), self.real[1 - i], domains[1 - i]) for i in range(2)]
-        self.untranslated = {to: _distances(left, real) for left, real, to in pairs}
+        self.untranslated = {to: distances(left, real) for left, real, to in pairs}
 
     def look(self, objective: Objective, *, progress: float) -> Look:
         """Translate the held-back pictures with the objective as it is now, without gradients and dropout."""
@@ -90,7 +93,7 @@ class Looker:
             ways_there = objective.routes.items()
             lost = {name: rounding(objective.get_submodule(name), examples[x]) for (x, _), name in ways_there}
         objective.train()
-        columns = {_caption(n, self.domains): _frames(self.codec.decode(p)) for n, p in rows.items()}
+        columns = {_caption(n, self.domains): frames(self.codec.decode(p)) for n, p in rows.items()}
         measure = {way.target: way.figures for way in ways}
         alarms = alarming(measure, self.untranslated) if progress >= EARLY else ()
         return Look(contact_sheet(columns), _extremes(ways), measure, alarms, lost)
@@ -109,13 +112,13 @@ class Looker:
         translated = self._through(objective.get_submodule(routes[x, y]), pictures)
         fakes = self.features(translated)
         figures = {
-            **_distances(fakes, self.real[y]),
-            "change": _levels(translated, pictures),
+            **distances(fakes, self.real[y]),
+            "change": levels(translated, pictures),
             "diversity": diversity(fakes, self.real[y]),
         }
         if (y, x) in routes:
             returned = self._through(objective.get_submodule(routes[y, x]), translated)
-            figures["cycle"] = _levels(returned, pictures)
+            figures["cycle"] = levels(returned, pictures)
         return _Way(self.domains[x], self.domains[y], pictures, translated, figures, witness(fakes, self.real[y]))
 
     def _through(self, network: nn.Module, pictures: Tensor) -> Tensor:
@@ -135,17 +138,19 @@ def alarming(measure: Measure, untranslated: Measure) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _enough(pictures: Tensor) -> Tensor:
+def enough(pictures: Tensor) -> Tensor:
     """Return pictures, those of a folder of one or two more than once: distances need three."""
     return pictures[torch.arange(max(3, len(pictures))) % len(pictures)]
 
 
-def _distances(features: Tensor, real: Tensor) -> dict[str, float]:
+def distances(features: Tensor, real: Tensor) -> dict[str, float]:
+    """Return KID, its standard error and FID of features from those of real pictures."""
     distance, error = kid(features, real)
     return {"kid": distance, "kid_std": error, "fid": fid(features, real)}
 
 
-def _levels(one: Tensor, other: Tensor) -> float:
+def levels(one: Tensor, other: Tensor) -> float:
+    """Return the mean difference of two tensors of pictures, in levels of 255."""
     return (one.float() - other.float()).abs().mean().item()
 
 
@@ -155,8 +160,8 @@ def _extremes(ways: Sequence[_Way]) -> Frames:
     for way in ways:
         order = way.badness.argsort()
         for word, chosen in (("best", order[:EXTREMES]), ("worst", order.flip(0)[:EXTREMES])):
-            columns[f"{way.source}, {word}"] = _frames(way.pictures[chosen])
-            columns[f"to {way.target}, {word}"] = _frames(way.translated[chosen])
+            columns[f"{way.source}, {word}"] = frames(way.pictures[chosen])
+            columns[f"to {way.target}, {word}"] = frames(way.translated[chosen])
     return contact_sheet(columns)
 
 
@@ -167,5 +172,6 @@ def _caption(name: str, domains: Sequence[str]) -> str:
     return (words | {"taught": f"teacher's {there}"})[what]
 
 
-def _frames(pictures: Tensor) -> list[Frames]:
+def frames(pictures: Tensor) -> list[Frames]:
+    """Return uint8 (N, C, H, W) as a list of (H, W, C)."""
     return list(pictures.permute(0, 2, 3, 1).cpu().numpy())

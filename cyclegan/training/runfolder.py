@@ -23,8 +23,6 @@ from cyclegan.devices import cores
 from cyclegan.errors import CheckpointError, InputError, StoppedEarly, shown
 from cyclegan.experiment import Experiment
 from cyclegan.media.image import encode_picture
-from cyclegan.networks.precision import Rounding
-from cyclegan.objectives import network_specs
 from cyclegan.training.album import Scan
 from cyclegan.training.begun import changes
 from cyclegan.training.board import Board
@@ -33,6 +31,7 @@ from cyclegan.training.ledger import SLOWER
 from cyclegan.training.look import Look, Measure
 from cyclegan.training.survey import MEMORY
 from cyclegan.training.trainer import Trainer
+from cyclegan.training.weights import portable
 
 Line = dict[str, Any]
 KEPT = 2  # states; the older one is for the day the newer is damaged
@@ -50,7 +49,7 @@ class RunFolder:
         self.tell: Callable[[Line], None] = lambda _: None
         self.board: Board | None = None
         self.written = 0  # images at the last line of the log
-        self.rounding: tuple[int, dict[str, Rounding]] = (0, {})  # images when it was measured
+        self.seen: tuple[int, Look | None] = (0, None)  # images when it was looked at, and how it looked
 
     @property
     def finished(self) -> bool:
@@ -111,7 +110,7 @@ class RunFolder:
 
     def look(self, trainer: Trainer, seen: Look, *, features: str) -> None:
         """Keep a sheet and its figures; where they are the best so far, the translators too."""
-        self.rounding = trainer.images, dict(seen.rounding)
+        self.seen = trainer.images, seen
         for name, sheet in ((f"{trainer.images:09d}", seen.sheet), ("extremes", seen.extremes)):
             self._write(f"sheets/{name}.jpg", encode_picture(sheet, suffix=".jpg", quality=90))
         earlier = [
@@ -122,13 +121,13 @@ class RunFolder:
         alarms = {"alarms": seen.alarms} if seen.alarms else {}
         self.line({"images": trainer.images, "features": features, "measure": seen.measure, "kid": seen.kid, **alarms})
         if seen.kid <= min(earlier, default=math.inf):
-            self._write("weights/best.safetensors", self._translators(trainer, score=seen.kid).encode())
+            self._write("weights/best.safetensors", self._weights(trainer, score=seen.kid).encode())
 
     def save(self, trainer: Trainer) -> None:
         """Save the translators, then everything a resume needs: a state says that all before it is written."""
         state = numbers(trainer)
         about = {"kind": "state", "images": trainer.images, "seconds": trainer.seconds, **circumstances(trainer.device)}
-        self._write("weights/last.safetensors", self._translators(trainer).encode())
+        self._write("weights/last.safetensors", self._weights(trainer).encode())
         with self._disk():
             files.sync(self.directory / "log.jsonl")
         path = self.directory / f"state/{trainer.images:012d}.safetensors"
@@ -157,29 +156,10 @@ class RunFolder:
                 break
         return lines
 
-    def _translators(self, trainer: Trainer, **more: float) -> Checkpoint:
-        """Return the translators people will use, self-described; local paths stay at home."""
-        objective, domains = trainer.objective, self.experiment.data.domains
-        specs = network_specs(self.experiment, channels=self.codec["channels"])
-        about = {
-            "kind": "translator",
-            "domains": list(domains),
-            "routes": [[domains[x], domains[y], name] for (x, y), name in objective.routes.items()],
-            "networks": {name: specs[name] for name in objective.averaged},
-            "codec": self.codec,
-            "images": trainer.images,
-            "experiment": self.experiment.without_places().toml(),
-        }
-        measured_at, rounding = self.rounding
-        if measured_at == trainer.images:
-            about["rounding"] = rounding
-        with trainer.averaged():
-            tensors = {
-                f"{name}.{key}": tensor.detach().cpu().clone()
-                for name in objective.averaged
-                for key, tensor in objective.get_submodule(name).state_dict().items()
-            }
-        return Checkpoint(about | more, tensors)
+    def _weights(self, trainer: Trainer, **more: float) -> Checkpoint:
+        at, seen = self.seen
+        seen = seen if at == trainer.images else None
+        return portable(trainer, self.experiment, self.codec, seen=seen, **more)
 
     def _states(self) -> list[Path]:
         return sorted((self.directory / "state").glob("*.safetensors"), reverse=True)

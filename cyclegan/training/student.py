@@ -12,9 +12,10 @@ from torch import nn
 
 from cyclegan import catalog
 from cyclegan.errors import CheckpointError, UsageError, shown
-from cyclegan.experiment import Distillation, Experiment, ResNet
+from cyclegan.experiment import Experiment
 from cyclegan.networks import NETWORKS
 from cyclegan.networks.cost import multiply_adds
+from cyclegan.recipes import Distillation, ResNet
 
 SEEN = ("size", "enlarge", "fit")  # how pictures come into a training
 WIDEST = 256  # channels after a student's first convolution

@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from cyclegan.experiment import Experiment
 from cyclegan.objectives import assemble, network_specs
@@ -16,12 +17,15 @@ def network_rows(experiment: Experiment, *, channels: int = 3) -> list[dict[str,
     with torch.device("meta"):
         objective = assemble(experiment, channels=channels, teacher=teacher.network if teacher else None)
         picture = torch.empty(1, channels, experiment.data.size, experiment.data.size)
-        return [
-            {
-                "network": name,
-                "kind": spec["name"],
-                "parameters": sum(p.numel() for p in objective.get_submodule(name).parameters()),
-                "output": " × ".join(map(str, objective.get_submodule(name)(picture).shape[1:])),
-            }
-            for name, spec in specs.items()
-        ]
+        return [_row(name, spec, objective.get_submodule(name), picture) for name, spec in specs.items()]
+
+
+def _row(name: str, spec: dict[str, Any], network: nn.Module, picture: Tensor) -> dict[str, Any]:
+    from_noise = "channels_in" not in spec
+    taken = torch.empty(1, spec["latent"]) if from_noise else picture
+    return {
+        "network": name,
+        "kind": spec["name"],
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "output": " × ".join(map(str, network(taken).shape[1:])),
+    }

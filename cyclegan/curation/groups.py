@@ -1,0 +1,100 @@
+"""Groups of pictures so small that a translator will treat them badly, and whether the other folder has their like.
+
+A group is told from the junk around it by its company: its pictures live where it is thin, but near each other.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from cyclegan.curation.neighbours import components, nearest
+
+DIMENSIONS = 12  # principal components in which near and far is measured
+THIN = 0.1  # the share of pictures among which groups are looked for
+FRIENDS = 10  # neighbours that must choose each other
+SMALLEST, SMALL, LARGE = 8, 0.01, 0.2  # pictures in a group: at least, and as shares of the folder
+CLOSED = 0.87  # the share of its neighbours that a group has to itself: planted ones 0.93 and more, others up to 0.81
+
+
+def small_groups(features: Tensor, *, set_aside: Tensor) -> list[list[int]]:
+    """Find small groups among pictures with features (N, D), largest first; those with `set_aside` (N,) never belong.
+
+    The thinnest tenth is joined where two are among each other's ten nearest; what hangs together takes in, once,
+    every picture most of whose nearest lie inside. Features are those before any whitening: their principal components
+    have to come in their order. Features that are the same for a picture and its mirror image (the mean of both) keep
+    a group from falling into two by where its animals look.
+    """
+    kept = (~set_aside).nonzero()[:, 0]
+    if len(kept) <= FRIENDS:
+        return []
+    points = principal(features, ordinary=~set_aside)[kept]
+    thin = thinness(points)
+    friends = nearest(points, FRIENDS)[1]
+    found = []
+    for part in components(mutual(friends, thin >= thin.quantile(1 - THIN)), len(kept)):
+        inside = torch.zeros(len(kept), dtype=torch.bool)
+        inside[part] = True
+        inside |= inside[friends].double().mean(dim=1) > 0.5
+        size = int(inside.sum())
+        if len(part) < max(SMALLEST, SMALL * len(features)) or size > LARGE * len(features):
+            continue
+        if inside[friends[inside, : size - 1]].double().mean() >= CLOSED:
+            found.append(kept[inside].tolist())
+    return sorted(found, key=len, reverse=True)
+
+
+def mutual(friends: Tensor, among: Tensor) -> list[tuple[int, int]]:
+    """Return the pairs within `among` (N,) that are in each other's rows of `friends` (N, k)."""
+    chosen, members = [set(row) for row in friends.tolist()], among.tolist()
+    return [
+        (i, j) for i, row in enumerate(chosen) for j in row if i < j and members[i] and members[j] and i in chosen[j]
+    ]
+
+
+def counterpart(group: Sequence[int], here: Tensor, there: Tensor) -> int:
+    """Count the pictures of the other folder that are as near to a group as its own are to each other.
+
+    `here` (N, D) and `there` (M, D) are features of the two folders; each folder's centre is removed first, for that
+    is what a translator changes.
+    """
+    own = here - here.median(dim=0).values
+    everyone = torch.cat([own, there - there.median(dim=0).values])
+    points = principal(everyone, ordinary=torch.arange(len(everyone)) < len(here))
+    members, others = points[list(group)], points[len(here) :]
+    few = min(5, len(members) - 1)
+    reach = nearest(members, few)[0][:, -1].quantile(0.9)
+    return int((nearest(others, few, among=members)[0][:, -1] <= reach).sum())
+
+
+def has_counterpart(group: Sequence[int], here: Tensor, there: Tensor) -> bool:
+    """Tell whether the like of a group is at least a quarter as common in the other folder as it is in its own."""
+    return counterpart(group, here, there) / len(there) >= 0.25 * len(group) / len(here)
+
+
+def principal(features: Tensor, *, ordinary: Tensor, dimensions: int = DIMENSIONS) -> Tensor:
+    """Return all rows in the first principal components of the ordinary ones, scaled to variance 1: (N, d) float64.
+
+    Features count alike, whatever their scale. Components with less than a thousandth of the first one's variance are
+    left out: they are noise.
+    """
+    rows = features.double()
+    known = rows[ordinary]
+    centre, scale = known.mean(dim=0), known.std(dim=0)
+    rows = (rows - centre) / torch.where(scale > 1e-9 * scale.max(), scale, torch.inf)
+    _, spread, axes = torch.linalg.svd(rows[ordinary], full_matrices=False)
+    used = min(dimensions, int((spread.square() >= 1e-3 * spread[0].square()).sum()))
+    points: Tensor = rows @ axes[:used].T / (spread[:used] / max(1, len(known) - 1) ** 0.5).clamp(min=1e-12)
+    return points
+
+
+def thinness(points: Tensor, *, neighbours: int = 25) -> Tensor:
+    """Return how thin it is around each of (N, d): the log of the distance to the 25th neighbour, 0 for the median.
+
+    It is the mean over the point's neighbours: a group lives thinly together, a straggler among well-known ones alone.
+    Below 1,000 points it is the N/40th neighbour, so that half of a group of 5 % is nearer than that.
+    """
+    distances, indices = nearest(points, min(neighbours, max(5, len(points) // 40)))
+    radii = distances[:, -1].clamp(min=1e-12).log()
+    radii = radii[indices].mean(dim=1)
+    return radii - radii.quantile(0.5)

@@ -1,0 +1,115 @@
+"""A look at what a model of one folder draws: samples, what they are nearest to, and figures to choose by."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as nnf
+
+from cyclegan.codecs import Codec
+from cyclegan.curation.neighbours import nearest
+from cyclegan.curation.source import Source
+from cyclegan.media.sheet import contact_sheet
+from cyclegan.metrics.distances import diversity, witness
+from cyclegan.metrics.features import Features
+from cyclegan.networks import Autoencoder
+from cyclegan.objectives import Objective
+from cyclegan.training.look import COLLAPSED, EARLY, EXTREMES, ROWS, Look, distances, enough, frames, levels
+
+DRAWN = 256  # samples that are measured
+BATCH = 64
+SIDE = 32  # pixels at which samples are compared with the folder's pictures
+COPY = 0.5  # share of the usual distance between neighbours in the folder, below which a sample is a copy
+COPYING = 0.1  # share of copies that is alarming
+CAPTIONS = {"decoded_x": "decoded"}
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """Samples uint8 (N, C, H, W), the folder's picture nearest to each, and which are as good as copies."""
+
+    pictures: Tensor
+    closest: Tensor
+    copies: Tensor
+
+
+class SampleLooker:
+    """Looks at what an objective draws, always from the same noise and beside the same pictures.
+
+    `held_back` are pictures that were not learnt, `known` many that samples are compared with, uint8 (N, C, H, W).
+    """
+
+    def __init__(self, held_back: Tensor, known: Tensor, *, codec: Codec, features: Features, domain: str) -> None:
+        self.held_back, self.known, self.domain = enough(held_back), enough(known), domain
+        self.codec, self.features = codec, features
+        self.real = features(self.known[:DRAWN])
+        self.small = _small(self.known)
+        self.usual = nearest(self.small, 1)[0].median()
+
+    def look(self, objective: Objective, *, progress: float) -> Look:
+        """Draw with the objective as it is now, without gradients."""
+        objective.eval()
+        network = objective.get_submodule(objective.averaged[0])
+        with torch.no_grad():
+            source = Source.fitted(network, map(self.codec.encode, torch.split(self.known, BATCH)))
+            draw = self._draw(source)
+            rows = objective.preview(self.codec.encode(self.held_back[:ROWS]))
+            drawn = self.features(draw.pictures)
+            figures = distances(drawn, self.real)
+            figures["diversity"] = diversity(drawn, self.real)
+            figures["copies"] = draw.copies.float().mean().item()
+            if isinstance(network, Autoencoder):
+                figures["error"] = self._error(network)
+        objective.train()
+        alarms = alarming(self.domain, figures) if progress >= EARLY else ()
+        shown = {CAPTIONS.get(name, self.domain): frames(self.codec.decode(row)) for name, row in rows.items()}
+        sheet, extremes = contact_sheet(shown | _pairs(draw)), _extremes(draw, witness(drawn, self.real))
+        return Look(sheet, extremes, {self.domain: figures}, alarms, rounding={}, mixture=source.mixture)
+
+    def _error(self, network: Autoencoder) -> float:
+        """Return what held-back pictures lose on their way through the latents, in levels of 255."""
+        batches = torch.split(self.held_back, BATCH)
+        decoded = torch.cat([self.codec.decode(network(self.codec.encode(batch))) for batch in batches])
+        return levels(decoded, self.held_back)
+
+    def _draw(self, source: Source) -> _Draw:
+        latents = source.latents(DRAWN, generator=torch.Generator().manual_seed(0))
+        pictures = self.codec.decode(source.pictures(latents))
+        apart, where = nearest(_small(pictures), 1, among=self.small)
+        return _Draw(pictures, self.known[where[:, 0]], apart[:, 0] < COPY * self.usual)
+
+
+def alarming(domain: str, figures: dict[str, float]) -> tuple[str, ...]:
+    """Return what a person should know before waiting any longer."""
+    found = []
+    if figures["diversity"] < COLLAPSED:
+        found.append(f"{domain}: collapsed, the samples look alike")
+    if figures["copies"] > COPYING:
+        found.append(f"{domain}: {figures['copies']:.0%} of the samples are near-copies of pictures in the folder")
+    return tuple(found)
+
+
+def _small(pictures: Tensor) -> Tensor:
+    """Return pictures as rows of so few pixels that only what is plainly seen is compared."""
+    return nnf.interpolate(pictures.float(), size=(SIDE, SIDE), mode="area").flatten(1)
+
+
+def _pairs(draw: _Draw) -> dict[str, list[NDArray[np.uint8]]]:
+    """Lay samples out beside the folder's pictures that are nearest to them, in three double columns."""
+    columns = {}
+    for i in range(0, 3 * ROWS, ROWS):
+        marks = " " * (i // ROWS)  # captions are keys
+        columns[f"drawn{marks}"] = frames(draw.pictures[i : i + ROWS])
+        columns[f"nearest in folder{marks}"] = frames(draw.closest[i : i + ROWS])
+    return columns
+
+
+def _extremes(draw: _Draw, badness: Tensor) -> NDArray[np.uint8]:
+    """Draw the samples most and least like the folder, each beside the picture that is nearest to it."""
+    order, columns = badness.argsort(), {}
+    for word, chosen in (("best", order[:EXTREMES]), ("worst", order.flip(0)[:EXTREMES])):
+        columns[f"drawn, {word}"] = frames(draw.pictures[chosen])
+        columns[f"nearest, {word}"] = frames(draw.closest[chosen])
+    return contact_sheet(columns)
