@@ -51,6 +51,7 @@ class Data:
         64, "pictures of each folder kept from training, for sheets and for choosing; at most a tenth", low=2
     )
     cache_gb: float = option(8.0, "how much of the disk decoded pictures may take, to be drawn faster; 0: none", low=0)
+    only: str = option("", "a file that lists the pictures to learn from, a path a line; empty: all of the folders")
     balance: Literal["none", "nearest", "maximum", "product"] = option(
         "none", "show rare pictures more often: by the nearest neighbours, or by histograms as published"
     )
@@ -151,7 +152,7 @@ class Experiment:
 
     def without_places(self) -> "Experiment":
         """Return the experiment without what only this machine knows: where pictures and a teacher lie."""
-        kept = self.replace(data__folders=())
+        kept = self.replace(data__folders=(), data__only="")
         return kept.replace(objective__teacher="") if isinstance(self.objective, Distillation) else kept
 
     def _check_parts(self) -> None:
@@ -196,7 +197,7 @@ PARTS: dict[str, dict[str, tuple[str, ...]]] = {  # what each objective plays wi
     "cyclegan": {"translator": ("resnet", "unet"), "critic": ("patchgan",)},
     "distillation": {"translator": ("resnet", "unet"), "critic": ("patchgan",)},
     "vae": {"translator": ("autoencoder",), "critic": ("none",)},
-    "gan": {"translator": ("r3", "dcgan"), "critic": ("r3", "dcgan")},
+    "gan": {"translator": ("r3-generator", "dcgan-generator"), "critic": ("r3-critic", "dcgan-critic")},
 }
 
 

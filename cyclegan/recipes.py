@@ -133,8 +133,9 @@ class GAN:
     adversarial: Literal["relativistic", "non-saturating", "least-squares", "hinge"] = option(
         "relativistic", "what real and fake mean to the critic; relativistic: more real than a fake beside it"
     )
-    gamma: float = option(1.0, "γ: how much the critic pays for being steep, at real pictures and at fakes", low=0)
+    gamma: float = option(5.0, "γ: how much the critic pays for being steep, at real pictures and at fakes", low=0)
     gamma_end: float = option(0.1, "share of γ that is left at the end; it falls in a line", low=0, high=1)
+    gamma_every: int = option(1, "steps between two payments of γ, each as much larger", low=1, high=1000)
     augment: float = option(
         0.0, "chance that the critic sees a picture moved, or covered in part; for small folders", low=0, high=1
     )
@@ -144,24 +145,28 @@ class GAN:
 class R3Generator:
     """Options of `cyclegan.networks.R3Generator`."""
 
-    name: Literal["r3"] = option("r3", "noise becomes a picture, without any normalisation (R3GAN)")
-    width: int = option(64, "channels of the largest pictures; they double with every halving", low=1, high=1024)
+    name: Literal["r3-generator"] = option("r3-generator", "noise becomes a picture, without any normalisation (R3GAN)")
+    width: int = option(16, "channels of the largest pictures; they double with every halving", low=1, high=1024)
     latent: int = option(64, "numbers of noise", low=1, high=4096)
+    blocks: int = option(1, "residual blocks on each scale", low=1, high=64)
 
 
 @dataclass(frozen=True)
 class R3Critic:
     """Options of `cyclegan.networks.R3Critic`."""
 
-    name: Literal["r3"] = option("r3", "judges whole pictures, without any normalisation (R3GAN)")
-    width: int = option(64, "channels of the largest pictures; they double with every halving", low=1, high=1024)
+    name: Literal["r3-critic"] = option("r3-critic", "judges whole pictures, without any normalisation (R3GAN)")
+    width: int = option(16, "channels of the largest pictures; they double with every halving", low=1, high=1024)
+    blocks: int = option(1, "residual blocks on each scale", low=1, high=64)
 
 
 @dataclass(frozen=True)
 class DCGANGenerator:
     """Options of `cyclegan.networks.DCGANGenerator`."""
 
-    name: Literal["dcgan"] = option("dcgan", "noise becomes a picture, as in 2016: strided, with batch norm")
+    name: Literal["dcgan-generator"] = option(
+        "dcgan-generator", "noise becomes a picture, as in 2016: strided, with batch norm"
+    )
     width: int = option(64, "channels of the largest pictures; they double with every halving", low=1, high=1024)
     latent: int = option(100, "numbers of noise", low=1, high=4096)
 
@@ -170,5 +175,7 @@ class DCGANGenerator:
 class DCGANCritic:
     """Options of `cyclegan.networks.DCGANCritic`."""
 
-    name: Literal["dcgan"] = option("dcgan", "judges whole pictures, as in 2016: strided, with batch norm")
+    name: Literal["dcgan-critic"] = option(
+        "dcgan-critic", "judges whole pictures, as in 2016: strided, with batch norm"
+    )
     width: int = option(64, "channels of the largest pictures; they double with every halving", low=1, high=1024)

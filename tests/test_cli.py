@@ -24,7 +24,8 @@ from cyclegan.errors import StoppedEarly, StylError
 from cyclegan.networks import NETWORKS
 
 ROOT = Path(__file__).parents[1]
-VERBS = ["train", "distill", "translate", "evaluate", "runs", "report", "import", "export", "demo", "bench"]
+VERBS = ["train", "distill", "translate", "inspect", "sample", "evaluate"]
+VERBS += ["runs", "report", "import", "export", "demo", "bench"]
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX only")
 
 
@@ -191,6 +192,22 @@ AT_ONCE = {  # what can be known before anything is loaded: the words, and what 
     "translate horses zebras --frames -o out.mp4": "out.mp4: one film cannot hold",
     "translate http://example.org/film.mp4": "network addresses",
     "translate rtsp://example.org/film": "network addresses",
+    "train horses --preset default": "two folders",
+    "train horses zebras --preset vae": "one folder",
+    "train --preset autoencoder": "one folder",
+    "train missing --preset vae": "missing",
+    "train texts --preset vae": "texts: no pictures",
+    "sample": "model",
+    "sample model.safetensors -n 0": "--count",
+    "sample model.safetensors -n many": "--count",
+    "sample model.safetensors --seed -1": "--seed",
+    "sample model.safetensors --between photo.png": "--between",
+    "sample model.safetensors --between photo.png fake.jpg -o fake.jpg": "fake.jpg: would overwrite",
+    "sample model.safetensors --walk walk.png": "walk.png: is no film",
+    "sample model.safetensors --walk walk": "walk: is no film",
+    "sample model.safetensors --walk walk.mp4 -o out": "--walk names its own output",
+    "sample model.safetensors --walk walk.mp4 --between photo.png fake.jpg": "--walk names its own output",
+    "sample model.safetensors --fps 0": "--fps",
     "import": "file",
     "import net.pth": "--domains",
     "import net.pth --domains horse": "--domains",
@@ -219,6 +236,18 @@ AFTER_LOADING = {  # what takes torch or the weights to know
     "translate photo.png -m notes.txt": "notes.txt",
     "translate photo.png -m photo.png": "photo.png",
     "translate photo.png -m state.safetensors": "state.safetensors: holds a state",
+    "train horses --preset vae --size 36": "data.size = 36",
+    "train horses --preset vae --size 36 --dry-run": "data.size = 36",
+    "train horses --preset vae --set critic.name=patchgan": "critic.name = patchgan does not fit",
+    "train horses zebras --set translator.name=autoencoder": "translator.name = autoencoder does not fit",
+    "sample nowhere": "nowhere: no weights of that name",
+    "sample nowhere.safetensors": "nowhere.safetensors: no such file",
+    "sample horses": "horses: no weights in it",
+    "sample photo.png": "photo.png",
+    "sample whole.pth": "whole.pth",
+    "sample cut.safetensors": "cut.safetensors: damaged",
+    "sample model.safetensors": "model.safetensors: holds a translator, not a sampler",
+    "sample state.safetensors": "state.safetensors: holds a state",
     "translate photo.png -m cut.safetensors": "cut.safetensors: damaged",
     "translate photo.png -m model.safetensors --to zebrra": "did you mean 'zebra'",
     "translate photo.png -m model.safetensors --to horse": "--to horse",
@@ -450,6 +479,8 @@ def test_formats_frames_and_sizes_are_options(styl: Run) -> None:
     [
         ("train --dry-run --preset tiny --json", {"experiment", "networks"}),
         ("train horses zebras --dry-run --preset tiny --json", {"experiment", "networks"}),
+        ("train horses --dry-run --preset vae --json", {"experiment", "networks"}),
+        ("train --dry-run --preset autoencoder --json", {"experiment", "networks"}),
         (
             "translate horses -m model.safetensors --to zebra --json",
             {"model", "from", "to", "done", "failed", "seconds"},

@@ -98,7 +98,7 @@ def refused(*overrides: str, source: str = EXPERIMENT) -> UsageError:
 
 
 def test_the_presets_are_these() -> None:
-    assert set(presets()) >= {"cyclegan-2017", "default", "resnet", "tiny", "unet"}
+    assert set(presets()) >= {"autoencoder", "cyclegan-2017", "default", "resnet", "tiny", "unet", "vae"}
 
 
 @pytest.mark.parametrize("name", presets())
@@ -263,12 +263,19 @@ def test_the_ends_of_every_range_are_inside_it(name: str) -> None:
     overrides = ["translator.name=unet"] if name == "translator.depth" else []
     if name == "translator.blocks":
         overrides = ["translator.name=resnet"]
-    if name.startswith("objective.") and not hasattr(recipes.CycleGAN(), name.rpartition(".")[2]):
-        overrides = ["objective.name=distillation"]
+    overrides = overrides or list(_choosing(name))
     for edge, step in ((spec.metadata["low"], -1), (spec.metadata["high"], 1)):
         if edge not in (float("inf"), float("-inf")):
             Experiment.load(EXPERIMENT, overrides=[*overrides, f"{name}={hint(edge)!r}"])
             refused(*overrides, f"{name}={hint(edge + step)!r}")
+
+
+def _choosing(name: str) -> Iterator[str]:
+    """Yield what chooses, of several tables, the first that has an option, where the usual one lacks it."""
+    table, _, option = name.partition(".")
+    if option and not hasattr(getattr(Experiment(), table), option):
+        choices = get_args(get_type_hints(Experiment)[table])
+        yield f"{table}.name={next(choice().name for choice in choices if hasattr(choice(), option))}"
 
 
 def test_an_unknown_preset_is_met_with_the_nearest() -> None:
@@ -417,8 +424,10 @@ PARTNERS: list[tuple[Any, Callable[..., Any]]] = [
     (recipes.ResNet, NETWORKS["resnet"]),
     (recipes.UNet, NETWORKS["unet"]),
     (recipes.PatchGAN, NETWORKS["patchgan"]),
+    (recipes.Autoencoder, NETWORKS["autoencoder"]),
     (recipes.CycleGAN, OBJECTIVES["cyclegan"]),
     (recipes.Distillation, OBJECTIVES["distillation"]),
+    (recipes.VAE, OBJECTIVES["vae"]),
 ]
 
 
@@ -445,9 +454,9 @@ def test_options_are_those_of_what_is_built(options: Any, built: Any) -> None:
 
 
 def test_every_choice_of_name_can_be_built() -> None:
-    for kind in (recipes.ResNet, recipes.UNet, recipes.PatchGAN):
+    for kind in (recipes.ResNet, recipes.UNet, recipes.PatchGAN, recipes.Autoencoder):
         assert kind().name in NETWORKS
-    for game in (recipes.CycleGAN, recipes.Distillation):
+    for game in (recipes.CycleGAN, recipes.Distillation, recipes.VAE):
         assert game().name in OBJECTIVES
 
 
@@ -457,9 +466,12 @@ def test_a_preset_builds_without_memory_and_keeps_the_size(name: str) -> None:
     with torch.device("meta"):
         objective = assemble(settled, channels=3, teacher=NETWORKS["resnet"](width=1))
         picture = torch.empty(1, 3, settled.data.size, settled.data.size)
-        for network in objective.averaged:
-            assert objective.get_submodule(network)(picture).shape == picture.shape
-        assert objective.get_submodule("D_y")(picture).shape[:2] == (1, 1)
+        for name in objective.averaged:
+            network = objective.get_submodule(name)
+            taken = torch.empty(1, settled.translator.latent) if name == "G" and settled.folders == 1 else picture
+            assert network(taken).shape == picture.shape
+        for critic in {"D", "D_x", "D_y"} & dict(objective.named_children()).keys():
+            assert objective.get_submodule(critic)(picture).shape[:2] == (1, 1)
 
 
 def test_enlarging_is_the_papers_286_of_256() -> None:

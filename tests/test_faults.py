@@ -450,6 +450,7 @@ QUIET = {
     "every.save": 3,
     "data.folders": ["elsewhere/x", "elsewhere/y"],
     "data.cache_gb": 1.0,
+    "data.only": "good.txt",
 }
 
 
@@ -475,6 +476,7 @@ WORDS = {
     "objective.adversarial": "hinge",
     "data.fit": "stretch",
     "data.enlarge": 1.5,
+    "data.balance": "nearest",
 }
 
 

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from cyclegan import files
+from cyclegan.cli.display import Display
 from cyclegan.cli.runs import runs as runs_verb
 from cyclegan.errors import InputError
 from cyclegan.experiment import Experiment
@@ -50,7 +51,7 @@ def look(images: int, kid: float, *, untranslated: float = 0, domains: tuple[str
     return line | ({"untranslated": {n: {"kid": untranslated, "fid": 200.0} for n in domains}} if untranslated else {})
 
 
-def make(folder: Path, lines: list[Line], *, saved: int = 0, domains: tuple[str, str] = ("a", "b"), **of: Any) -> Path:
+def make(folder: Path, lines: list[Line], *, saved: int = 0, domains: tuple[str, ...] = ("a", "b"), **of: Any) -> Path:
     """Write a run as training writes one; `of` changes its experiment, which asks for 1,000 pictures."""
     (folder / "state").mkdir(parents=True)
     (folder / "sheets").mkdir()
@@ -66,6 +67,16 @@ def make(folder: Path, lines: list[Line], *, saved: int = 0, domains: tuple[str,
     if saved:
         (folder / "state" / f"{saved:012d}.safetensors").write_bytes(b"never opened")
     return folder
+
+
+def drawn(images: int, kid: float, **of: Any) -> Line:
+    """Return a look at what a model of one folder draws."""
+    figures = {"kid": kid, "kid_std": 0.001, "fid": 90.0, "diversity": 0.8, "copies": 0.03, "error": 12.3} | of
+    return {"images": images, "features": "own", "measure": {"photos": figures}, "kid": kid}
+
+
+def coded(images: int) -> Line:
+    return step(images) | {"losses": {"error": 20.0, "nats": -800.0, "kl": 30.0 + images / 100}}
 
 
 LOOKS = [look(0, 0.07, untranslated=0.07), look(300, 0.05), look(600, 0.03), look(1000, 0.04)]
@@ -444,6 +455,55 @@ def test_the_page_tells_the_run_and_needs_nothing_else(tmp_path: Path) -> None:
     ):
         assert words in found.text, words
     assert "training.learning_rate" not in found.text.split("The whole experiment.toml")[0]  # as in the preset
+
+
+def test_a_run_of_one_folder_is_told_as_one_that_draws(tmp_path: Path) -> None:
+    lines = [coded(300), drawn(300, 0.05), coded(600), drawn(600, 0.03), coded(1000), drawn(1000, 0.04)]
+    kind = {"translator__name": "autoencoder", "objective__name": "vae", "critic__name": "none"}
+    folder = make(tmp_path / "run", lines, saved=1000, domains=("photos",), **kind)
+    (folder / "weights").mkdir()
+    (folder / "weights" / "best.safetensors").write_bytes(b"never opened")
+    Image.new("RGB", (8, 8)).save(folder / "sheets" / "extremes.jpg")
+    told = page(folder).text.split("Settings")[0]
+    for words in (
+        "photos Finished The best was at 600 of 1,000 pictures",
+        f"Draw with the best styl sample {folder}/weights/best.safetensors -o samples",
+        "of photos: 30 at 600",
+        "held back: 12.3 at 600",
+        "What the latents tell KL, nats a picture",
+        "Worst and best samples",
+        "Of photos KID × 1000 FID diversity near-copies decoding error first look, 300 50.0 ± 1.0 90.0 0.80 0.03 12.3",
+    ):
+        assert words in told, words
+    for words in ("ranslat", "to photos", "To photos", "there and back", "ritic"):
+        assert words not in told, words
+    assert (read_run(folder).domains, read_run(folder).draws) == (("photos",), True)
+    assert read_run(make(tmp_path / "early", [], domains=("photos",), **kind)).domains == ("photos",)
+
+
+def test_a_collapse_of_samples_is_told_as_one(tmp_path: Path) -> None:
+    fallen = [drawn(300, 0.02), drawn(600, 0.05, diversity=0.2), drawn(1000, 0.06, diversity=0.1)]
+    assert said(tmp_path, fallen).startswith("alarm: Collapsed at 600 pictures: diversity of samples fell below 0.25.")
+
+
+def test_a_gan_has_one_critic_and_one_generator(tmp_path: Path) -> None:
+    terms = {"D": 0.6, "r1": 0.1, "r2": 0.2, "G": 0.7}
+    lines = [*(step(i) | {"losses": terms} for i in (300, 600, 1000)), drawn(1000, 0.04)]
+    told = page(make(tmp_path / "run", lines, domains=("photos",))).text
+    assert "Losses of the generator" in told
+    assert "Losses of the critic" in told
+    assert re.search(r"Losses of the critic .*?\bD\b.*?\br1\b.*?\br2\b", told)
+
+
+@pytest.mark.parametrize(("line", "words"), [(drawn(600, 0.03), "of photos 30.0"), (LOOKS[1], "to a 50.0, to b 50.0")])
+def test_progress_says_whether_pictures_are_drawn_or_translated(
+    line: Line, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Display() as display:
+        display.show(line | {"alarms": ["photos: collapsed"]})
+    assert capsys.readouterr().err == (
+        f"{line['images']:,} images: sheet written; KID × 1000 {words}\n  photos: collapsed\n"
+    )
 
 
 def test_what_to_type_next_follows_what_was_found(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from cyclegan.curation.resample import Weights, lowered, nearest, published
 
 @pytest.fixture(scope="module")
 def folder() -> planted.Planted:
-    return planted.folder("horse", 600, seed=4, duplicates=9)
+    return planted.folder("horse", 400, seed=4, duplicates=9)
 
 
 @pytest.fixture(scope="module")

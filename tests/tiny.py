@@ -87,10 +87,10 @@ def state(run: Path, images: int) -> Path:
     return run / "state" / f"{images:012d}.safetensors"
 
 
-def result(run: Path) -> tuple[str, ...]:
-    """Return what a run came to: its last state, and its translators."""
+def result(run: Path, *, kind: str = "translator") -> tuple[str, ...]:
+    """Return what a run came to: its last state, and its translators, or what it draws with."""
     newest = state(run, states(run)[-1])
-    weights = [fingerprint(run / "weights" / f"{name}.safetensors", kind="translator") for name in ("last", "best")]
+    weights = [fingerprint(run / "weights" / f"{name}.safetensors", kind=kind) for name in ("last", "best")]
     return (newest.name, fingerprint(newest, kind="state"), *weights)
 
 
@@ -111,10 +111,10 @@ def assert_diary_in_order(run: Path) -> None:
     assert keys == sorted(set(keys)), "no line twice, none out of order"
 
 
-def assert_whole(run: Path) -> None:
+def assert_whole(run: Path, *, kind: str = "translator") -> None:
     """Check that everything visible is whole and made of numbers, and that nothing temporary is left."""
     for path in run.rglob("*.safetensors"):
-        found = Checkpoint.load(path, kind="state" if path.parent.name == "state" else "translator")
+        found = Checkpoint.load(path, kind="state" if path.parent.name == "state" else kind)
         assert all(torch.isfinite(t).all() for t in found.tensors.values()), path
     for path in run.rglob("*.jpg"):
         Image.open(path).load()

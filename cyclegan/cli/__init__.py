@@ -2,7 +2,7 @@
 
 import typer
 
-from cyclegan.cli import bench, bring, demo, distill, evaluate, export, report, runs, sample, train, translate
+from cyclegan.cli import bench, bring, demo, distill, evaluate, export, inspect, report, runs, sample, train, translate
 from cyclegan.cli.edge import guarded
 
 app = typer.Typer(
@@ -15,6 +15,7 @@ app = typer.Typer(
 app.command("train")(train.train)
 app.command("distill")(distill.distill)
 app.command("translate")(translate.translate)
+app.command("inspect")(inspect.inspect)
 app.command("sample")(sample.sample)
 app.command("evaluate")(evaluate.evaluate)
 app.command("runs")(runs.runs)

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from cyclegan.cli.edge import say
+from cyclegan.reporting.words import aimed
 from cyclegan.translation.progress import Progress
 
 PLAIN_SECONDS = 5.0  # between lines where there is no terminal
@@ -45,11 +46,13 @@ class Display(Progress):
             self._progress(line)
         elif "looked" in line:
             self._update(line["looked"] / line["of"], f"looking through {line['looked']:,} of {line['of']:,} pictures")
+        elif "learnt" in line:
+            self._update(line["learnt"], "a closer look: learning what is usual")
         elif "note" in line:
             self.note(line["note"])
         elif "failed" not in line:  # the error is told at the end
             figures = line.get("measure") or line["untranslated"]
-            distances = ", ".join(f"to {name} {1000 * found['kid']:.1f}" for name, found in figures.items())
+            distances = ", ".join(f"{aimed(name, found)} {1000 * found['kid']:.1f}" for name, found in figures.items())
             what = "sheet written; " if "measure" in line else "before translating: "
             self.note(f"{line['images']:,} images: {what}KID × 1000 {distances}")
             for name, found in line.get("teacher", {}).items():

@@ -82,7 +82,10 @@ def _write(frames: Iterator["Pixels"], target: Path, *, fps: int, again: bool) -
     suffix = target.suffix.lower()
     if suffix in FILM_SUFFIXES | PICTURE_SUFFIXES:
         _free(target, again=again)
-        (_film if suffix in FILM_SUFFIXES else _sheet)(frames, target, fps=fps)
+        if suffix in FILM_SUFFIXES:
+            _film(frames, target, fps=fps)
+        else:
+            _sheet(frames, target)
         return 1
     return _folder(frames, target, again=again)
 
@@ -98,7 +101,7 @@ def _film(frames: Iterator["Pixels"], target: Path, *, fps: int) -> None:
             writer.write(Frame(pixels, pts=place, duration=1))
 
 
-def _sheet(frames: Iterable["Pixels"], target: Path, *, fps: int) -> None:
+def _sheet(frames: Iterable["Pixels"], target: Path) -> None:
     from cyclegan.media.image import write_picture
     from cyclegan.media.sheet import contact_sheet
 

@@ -26,6 +26,10 @@ Size = Annotated[int | None, Option(help="Pixels of the square that is trained o
 Batch = Annotated[int | None, Option(help="Pictures of each domain seen together.")]
 Images = Annotated[int | None, Option(help="Pictures of each domain to see in all.")]
 Minutes = Annotated[float | None, Option(help="Train for so long instead of counting pictures.")]
+Only = Annotated[
+    Path | None, Option(help="Learn only from the pictures that a file lists, as styl inspect --write-list writes it.")
+]
+Balance = Annotated[bool, Option("--balance", help="Show rare pictures more often, and what does not belong less.")]
 Precision = Annotated[Literal["auto", "fp32", "bf16"] | None, Option(help="Arithmetic of the networks.")]
 Seed = Annotated[int | None, Option(help="The same seed gives the same run.")]
 Device = Annotated[str, Option(help="auto, cpu, cuda, cuda:1 or mps.")]
@@ -52,6 +56,8 @@ def train(
     images: Images = None,
     minutes: Minutes = None,
     precision: Precision = None,
+    only: Only = None,
+    balance: Balance = False,
     seed: Seed = None,
     device: Device = "auto",
     workers: Workers = None,
@@ -65,24 +71,35 @@ def train(
     """Learn to translate between two unpaired folders, or to draw what is in one. The same command again continues."""
     flags = zip(FLAGS, (size, batch, images, minutes, precision, seed), strict=True)
     overrides = [*(set_ or []), *(f"{name}={value}" for name, value in flags if value is not None)]
+    overrides += [f"data.only={only.resolve()}"] if only else []
+    overrides += ["data.balance=nearest"] if balance else []
     experiment = Experiment.load(preset, overrides=overrides)
     given = tuple(folders or map(Path, experiment.data.folders))
     if dry_run and not given:
         return describe(experiment, larger_folder=1, device=device, as_json=as_json)
     counts = count(given, needed=experiment.folders, preset=preset)
-    names = domains or (experiment.data.domains if not folders else ()) or _names(given)
-    names = names if len(given) == 1 and not domains else two_names(names)
+    names = _named(given, domains or (experiment.data.domains if not folders else ()))
     experiment = experiment.replace(data__folders=tuple(str(f.resolve()) for f in given), data__domains=names)
     if dry_run:
         return describe(experiment, larger_folder=max(counts), device=device, as_json=as_json)
-    kind = () if len(names) == 2 else (experiment.objective.name,)
-    directory = output or Path("runs") / "-".join(map(plain, (*names, *kind)))
+    directory = output or _place(experiment)
     found = ", ".join(f"{name}: {number} pictures" for name, number in zip(names, counts, strict=True))
     say(f"{found}, into {shown(directory)}")
-    how = How(device, workers, features, tensorboard, strict, allow_changed_data)
-    ended = carry_out(experiment, directory, how)
+    ended = carry_out(experiment, directory, How(device, workers, features, tensorboard, strict, allow_changed_data))
     result(ended.line, summary=ended.summary, as_json=as_json)
     return ended.code
+
+
+def _named(folders: tuple[Path, ...], wanted: tuple[str, ...]) -> tuple[str, ...]:
+    if len(folders) == 1 and len(wanted) != 2:
+        return wanted or names_of(folders)
+    return two_names(wanted or names_of(folders))
+
+
+def _place(experiment: Experiment) -> Path:
+    """Return where a run goes that nobody named a folder for."""
+    kind = () if experiment.folders == 2 else (experiment.objective.name,)
+    return Path("runs") / "-".join(map(plain, (*experiment.data.domains, *kind)))
 
 
 class How(NamedTuple):
@@ -162,7 +179,7 @@ def _apart(folders: tuple[Path, ...]) -> None:
         raise InputError(f"{shown(folders[0])} and {shown(folders[1])}: one lies in the other", hint="move one out")
 
 
-def _names(folders: tuple[Path, ...]) -> tuple[str, ...]:
+def names_of(folders: tuple[Path, ...]) -> tuple[str, ...]:
     """Name the domains after their folders; folders of one name are told apart by what is above them."""
     first, second = (folder.resolve() for folder in (folders[0], folders[-1]))
     if len(folders) == 1:

@@ -53,18 +53,17 @@ def mutual(friends: Tensor, among: Tensor) -> list[tuple[int, int]]:
 
 
 def counterpart(group: Sequence[int], here: Tensor, there: Tensor) -> int:
-    """Count the pictures of the other folder that are as near to a group as its own are to each other.
+    """Count the pictures of the other folder that are like a group: most of their five nearest here belong to it.
 
-    `here` (N, D) and `there` (M, D) are features of the two folders; each folder's centre is removed first, for that
-    is what a translator changes.
+    `here` (N, D) and `there` (M, D) are features of the two folders; each folder's mean is removed first, for that is
+    what a translator changes.
     """
-    own = here - here.median(dim=0).values
-    everyone = torch.cat([own, there - there.median(dim=0).values])
-    points = principal(everyone, ordinary=torch.arange(len(everyone)) < len(here))
-    members, others = points[list(group)], points[len(here) :]
-    few = min(5, len(members) - 1)
-    reach = nearest(members, few)[0][:, -1].quantile(0.9)
-    return int((nearest(others, few, among=members)[0][:, -1] <= reach).sum())
+    centred = torch.cat([here - here.mean(dim=0), there - there.mean(dim=0)])
+    points = principal(centred, ordinary=torch.arange(len(centred)) < len(here))
+    inside = torch.zeros(len(here), dtype=torch.bool)
+    inside[list(group)] = True
+    nearest_here = nearest(points[len(here) :], 5, among=points[: len(here)])[1]
+    return int((inside[nearest_here].double().mean(dim=1) > 0.5).sum())
 
 
 def has_counterpart(group: Sequence[int], here: Tensor, there: Tensor) -> bool:

@@ -42,7 +42,7 @@ def nearest(
     copies: Iterable[Sequence[int]] = (),
     dimensions: int = DIMENSIONS,
     neighbours: int = 25,
-    tau: float = 0.4,
+    tau: float = 0.5,
     cap: float = 8.0,
 ) -> Weights:
     """Weigh pictures with latents (N, D) by how thin it is around them, in a controlled measure.

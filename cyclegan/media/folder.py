@@ -50,6 +50,15 @@ def _walk(folder: Path) -> Iterator[Path]:
                 yield path
 
 
+def listed(file: Path) -> set[Path]:
+    """Read a list of pictures, a path a line, those that are not absolute from where the list lies; InputError."""
+    try:
+        lines = file.read_bytes().decode("utf-8", "surrogateescape").splitlines()
+    except OSError as error:
+        raise InputError(f"{shown(file)}: cannot be read: {error.strerror}", hint="check the path") from None
+    return {(file.parent / line).resolve() for line in lines if line.strip()}
+
+
 def no_pictures(folder: Path, *, suffixes: Collection[str] = PICTURE_SUFFIXES) -> InputError:
     """Return the complaint about a folder without a picture."""
     return InputError(f"{shown(folder)}: no pictures in it", hint=f"known: {' '.join(sorted(suffixes))}")

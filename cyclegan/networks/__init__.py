@@ -8,8 +8,10 @@ from torch import nn
 
 from cyclegan.networks.autoencoder import Autoencoder
 from cyclegan.networks.blocks import initialise
+from cyclegan.networks.dcgan import DCGANCritic, DCGANGenerator
 from cyclegan.networks.heads import PatchHeads
 from cyclegan.networks.patchgan import PatchGAN
+from cyclegan.networks.r3gan import R3Critic, R3Generator
 from cyclegan.networks.resnet import ResNet
 from cyclegan.networks.unet import UNet
 
@@ -18,6 +20,10 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "unet": UNet,
     "patchgan": PatchGAN,
     "autoencoder": Autoencoder,
+    "r3-generator": R3Generator,
+    "r3-critic": R3Critic,
+    "dcgan-generator": DCGANGenerator,
+    "dcgan-critic": DCGANCritic,
 }
 
 __all__ = ["NETWORKS", "Autoencoder", "PatchGAN", "PatchHeads", "ResNet", "UNet", "initialise"]

@@ -15,7 +15,7 @@ GROUP = 16  # channels that a 3×3 convolution mixes
 
 
 class R3Generator(nn.Module):
-    """Paints pictures of one size from noise (Huang et al. 2024, R3GAN, §4).
+    """Paints pictures of one size from noise (Huang et al. 2024, R3GAN).
 
     `size` is 4, 5, 6 or 7 times a power of two; `width` counts the channels at the full size, which double with each
     halving up to four times as many; `blocks` stand on each level. Draws its own first weights.
@@ -46,7 +46,7 @@ class R3Generator(nn.Module):
 
 
 class R3Critic(nn.Module):
-    """Judges whole pictures of one size: the generator the other way round (Huang et al. 2024, R3GAN, §4).
+    """Judges whole pictures of one size: the generator the other way round (Huang et al. 2024, R3GAN).
 
     Takes the options of `R3Generator`. Draws its own first weights.
     """

@@ -12,11 +12,23 @@ from cyclegan.experiment import Experiment
 from cyclegan.networks import NETWORKS, PatchHeads, ResNet, UNet, initialise
 from cyclegan.objectives.cyclegan import CycleGAN
 from cyclegan.objectives.distillation import Distillation, heads
+from cyclegan.objectives.gan import GAN
 from cyclegan.objectives.history import History
 from cyclegan.objectives.objective import Objective, Turn
 from cyclegan.objectives.vae import VAE
 
-__all__ = ["OBJECTIVES", "VAE", "CycleGAN", "Distillation", "History", "Objective", "Turn", "assemble", "network_specs"]
+__all__ = [
+    "GAN",
+    "OBJECTIVES",
+    "VAE",
+    "CycleGAN",
+    "Distillation",
+    "History",
+    "Objective",
+    "Turn",
+    "assemble",
+    "network_specs",
+]
 
 
 def network_specs(experiment: Experiment, *, channels: int) -> dict[str, dict[str, Any]]:
@@ -74,5 +86,10 @@ def _build(spec: dict[str, Any]) -> nn.Module:
     return NETWORKS[options.pop("name")](**options)
 
 
-OBJECTIVES: dict[str, Callable[..., Objective]] = {"cyclegan": CycleGAN, "distillation": Distillation, "vae": VAE}
+OBJECTIVES: dict[str, Callable[..., Objective]] = {
+    "cyclegan": CycleGAN,
+    "distillation": Distillation,
+    "vae": VAE,
+    "gan": GAN,
+}
 TOLD_ELSEWHERE = ("teacher", "fingerprint")  # where the teacher lies, which is a matter of files

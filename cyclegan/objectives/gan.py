@@ -14,13 +14,14 @@ AT_ONCE = 64  # pictures drawn in one pass
 
 
 class GAN(Objective):
-    """Goodfellow et al. 2014, as a relativistic game with zero-centred slopes (Huang et al. 2024, R3GAN, eq. 2 and §3):
+    """Goodfellow et al. 2014, as a relativistic game with zero-centred slopes (Huang et al. 2024, R3GAN):
 
     L_D = E f(D(G(z)) - D(x)) + γ/2 (E‖∇D(x)‖² + E‖∇D(G(z))‖²),   L_G = E f(D(x) - D(G(z))),   f(t) = log(1 + eᵗ)
 
     `G` has noise of `G.latent` numbers as its only source, `D` gives pictures scores. "relativistic" compares each
-    fake with one real picture; the names of `ADVERSARIAL` score either by itself. γ = `r1` falls in a line to the share
-    `r1_end`; it is paid in every `r1_every`-th step, that many times over. With `augment`, D sees changed ones only.
+    fake with one real picture; the names of `ADVERSARIAL` score either by itself. γ falls in a line to the share
+    `gamma_end`, and is paid in every `gamma_every`-th step, that many times over. With `augment`, D sees pictures
+    that were changed.
     """
 
     players: Mapping[str, tuple[str, ...]] = {"critic": ("D",), "generator": ("G",)}
@@ -33,16 +34,16 @@ class GAN(Objective):
         G: nn.Module,
         D: nn.Module,
         adversarial: str = "relativistic",
-        r1: float = 1.0,
-        r1_end: float = 0.1,
-        r1_every: int = 1,
+        gamma: float = 5.0,
+        gamma_end: float = 0.1,
+        gamma_every: int = 1,
         augment: float = 0.0,
     ) -> None:
         super().__init__()
         self.G, self.D = G, D
         self.latent: int = G.latent  # type: ignore[assignment]  # whatever paints from noise says how much of it
         self.pairing = RELATIVISTIC if adversarial == "relativistic" else each_alone(adversarial)
-        self.r1, self.r1_end, self.r1_every = r1, r1_end, r1_every
+        self.gamma, self.gamma_end, self.gamma_every = gamma, gamma_end, gamma_every
         self.augment = Augment(augment) if augment else nn.Identity()
 
     def turns(self, *batch: Tensor) -> Iterator[Turn]:
@@ -51,10 +52,11 @@ class GAN(Objective):
         G, D, changed = self.G, self.D, self.augment
 
         real, fake = changed(x), changed(self._painted(len(x), like=x))
-        if self.r1 and self.step % self.r1_every == 0:
+        if self.gamma and self.step % self.gamma_every == 0:  # slopes go around compiled networks, as `forward` does
             (score_x, r1), (score_z, r2) = scored(D.forward, real), scored(D.forward, fake)
             terms = {"D": self.pairing.critic(score_x, score_z), "r1": r1, "r2": r2}
-            loss = terms["D"] + self.r1_every * self.now(self.r1, self.r1_end * self.r1) / 2 * (r1 + r2)
+            gamma = self.gamma_every * self.now(self.gamma, self.gamma_end * self.gamma)
+            loss = terms["D"] + gamma / 2 * (r1 + r2)
         else:
             terms = {"D": self.pairing.critic(D(real), D(fake))}
             loss = terms["D"]

@@ -68,7 +68,7 @@ class Pairing(NamedTuple):
     relative: bool
 
 
-RELATIVISTIC = Pairing(  # Jolicoeur-Martineau 2019, §4, in the pairs of Huang et al. 2024 (R3GAN), §2
+RELATIVISTIC = Pairing(  # Jolicoeur-Martineau 2019, in the pairs of Huang et al. 2024 (R3GAN)
     critic=lambda real, fake: nnf.softplus(fake - real).mean(),
     generator=lambda real, fake: nnf.softplus(real - fake).mean(),
     relative=True,

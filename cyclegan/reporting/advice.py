@@ -91,7 +91,7 @@ def unchanged(story: Story) -> Advice | None:
 
 
 def collapsed(story: Story) -> Advice | None:
-    """Speak where translated pictures have become one another's like, and still are."""
+    """Speak where translated or drawn pictures have become one another's like, and still are."""
     since: dict[str, int] = {}
     for look in story.looks:
         for name in look.measure:
@@ -102,9 +102,9 @@ def collapsed(story: Story) -> Advice | None:
     if not since:
         return None
     at, best = min(since.values()), story.log.best
-    found = (
-        f"Collapsed at {_many(at)}: diversity of what is translated to {_names(since)} fell below {LEAST_DIVERSITY:g}."
-    )
+    drawn = any("copies" in figures for figures in story.looks[-1].measure.values())
+    made = "samples" if drawn else f"what is translated to {_names(since)}"
+    found = f"Collapsed at {_many(at)}: diversity of {made} fell below {LEAST_DIVERSITY:g}."
     kept = "The best weights are from before it. " if best and best.images < at else ""
     return Advice(
         "alarm", found, f"{kept}Begin another run with a smaller learning rate, or with more pictures.", anew=True

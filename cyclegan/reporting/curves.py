@@ -8,23 +8,29 @@ from cyclegan.reporting.chart import Chart, Level, Mark, Series
 from cyclegan.reporting.log import Log
 from cyclegan.reporting.page import Block
 from cyclegan.reporting.runs import Run
-from cyclegan.reporting.words import printable
+from cyclegan.reporting.words import aimed, printable
 
 LEVELS = 127.5  # of 255 in a unit of [-1, 1]
-CRITICS = ("D", "penalty", "r1")  # how the names of their losses begin
+CRITICS = ("D", "penalty", "r1", "r2")  # how the names of their losses begin
+CODERS = {  # what an autoencoder's losses are, each of its own size
+    "nats": ("What is lost", "−log p(x|z) and a constant, nats a picture"),
+    "kl": ("What the latents tell", "KL, nats a picture"),
+    "folder": ("Telling the folders apart", "cross-entropy, nats"),
+}
 
 
 def charts(run: Run) -> list[Block]:
     """Return the charts of a run that have something to draw."""
     log = run.log
-    found = [_kid(log), _cycle(run), *_players(log, run.domains), _rate(log), _speed(log)]
+    losses = [*_coder(run)] if run.option("objective.name") == "vae" else [_cycle(run), *_players(run)]
+    found = [_kid(log), *losses, _rate(log), _speed(log)]
     return [chart for chart in found if chart.drawn]
 
 
 def _kid(log: Log) -> Chart:
     series, levels = [], []
     for tone, domain in enumerate(log.domains):
-        name = f"to {printable(domain)}"
+        name = aimed(printable(domain), {figure for look in log.looks for figure in look.measure.get(domain, ())})
         points = [(look.images, 1000 * look.figure(domain, "kid")) for look in log.looks]
         band = [1000 * look.figure(domain, "kid_std") for look in log.looks]
         series.append(Series(name, points, band, tone=tone, dots=True))
@@ -52,11 +58,25 @@ def _cycle(run: Run) -> Chart:
     return Chart("There and back", unit, kept, x_end=log.images)
 
 
-def _players(log: Log, domains: Sequence[str]) -> Iterator[Chart]:
+def _coder(run: Run) -> Iterator[Chart]:
+    """Draw what pictures lose on their way through the latents, and the price of what does not get lost."""
+    log = run.log
+    batches = Series("each batch", _loss(log, "error"), tone=5, faint=True)
+    held_back = [(look.images, look.figure(domain, "error")) for look in log.looks for domain in look.measure]
+    errors = [batches, Series("held back", held_back, dots=True)]
+    yield Chart("Decoding", "levels of 255; faint: root of the mean square while training", errors, x_end=log.images)
+    for name, (title, unit) in CODERS.items():
+        yield Chart(title, unit, [Series(name, _loss(log, name))], x_end=log.images)
+
+
+def _players(run: Run) -> Iterator[Chart]:
+    log, players = run.log, ("generator", "critic") if run.draws else ("translators", "critics")
     names = list(dict.fromkeys(name for step in log.steps for name in step.losses if not name.startswith("cycle")))
     critics = [name for name in names if name.startswith(CRITICS)]
-    for player, theirs in (("translators", [name for name in names if name not in critics]), ("critics", critics)):
-        series = [Series(_named(name, domains), _loss(log, name), tone=tone % 6) for tone, name in enumerate(theirs)]
+    for player, theirs in zip(players, ([name for name in names if name not in critics], critics), strict=True):
+        series = [
+            Series(_named(name, run.domains), _loss(log, name), tone=tone % 6) for tone, name in enumerate(theirs)
+        ]
         yield Chart(f"Losses of the {player}", "means between two lines of the log", series, x_end=log.images)
 
 

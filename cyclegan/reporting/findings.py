@@ -21,11 +21,11 @@ WIDEST = 28  # cells of a folder's name in the terminal
 MOST = 6  # groups that the terminal names
 
 
-def summary(findings: Findings) -> str:
+def summary(findings: Findings, *, advise: bool = True) -> str:
     """Return what was found as a table for the terminal, a column a folder, and the next step where there is one."""
     head = [stage(findings), *(_cut(name) for name in names(findings).values())]
     lines = [*_columns([head, *([label, *cells] for label, cells in counts(findings).items())]), *_remarks(findings)]
-    if step := advice(findings, here=Path.cwd()):
+    if advise and (step := advice(findings, here=Path.cwd())):
         lines += [f"{step[0]}:", f"  {step[1]}"]
     return "\n".join(lines)
 

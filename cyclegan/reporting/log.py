@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-Figures = Mapping[str, Mapping[str, float]]  # {domain translated to: {"kid": …, "change": …}}
+Figures = Mapping[str, Mapping[str, float]]  # {domain translated to, or drawn: {"kid": …, "diversity": …}}
 UNKNOWN = math.nan
 _TAIL = 8  # lines at the end of which one has losses
 
@@ -33,7 +33,7 @@ class Look:
     alarms: tuple[str, ...] = ()
 
     def figure(self, domain: str, name: str) -> float:
-        """Return a measured figure of the pictures translated to `domain`, NaN where it is unknown."""
+        """Return a measured figure of the pictures that were made of `domain`, NaN where it is unknown."""
         return self.measure.get(domain, {}).get(name, UNKNOWN)
 
 

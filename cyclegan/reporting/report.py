@@ -4,7 +4,7 @@ import math
 import re
 import shlex
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cyclegan.errors import shown
@@ -26,11 +26,18 @@ from cyclegan.reporting.page import (
     render,
 )
 from cyclegan.reporting.runs import Run, read_json, read_text
-from cyclegan.reporting.words import decimals, duration, printable
+from cyclegan.reporting.words import aimed, decimals, duration, printable
 from cyclegan.tables import flat
 
 TONES = {"finished": "good", "training": "note", "stopped": "note"}
-FIGURES = {"fid": ("FID", 1), "cycle": ("there and back", 1), "change": ("change", 1), "diversity": ("diversity", 2)}
+FIGURES = {
+    "fid": ("FID", 1),
+    "cycle": ("there and back", 1),
+    "change": ("change", 1),
+    "diversity": ("diversity", 2),
+    "copies": ("near-copies", 2),
+    "error": ("decoding error", 1),
+}
 
 
 def report(run: Run) -> bytes:
@@ -109,10 +116,15 @@ def _commands(run: Run, *, anew: bool) -> dict[str, str]:
     if anew and rate:
         lines["Begin anew, more gently"] = f"{again} --set training.learning_rate={rate / 2:g} -o {beside}"
     best = run.directory / "weights" / "best.safetensors"
+    use = (
+        ("Draw", "styl sample {} -o samples")
+        if run.draws
+        else ("Translate", "styl translate PICTURES -m {} -o translated")
+    )
     if run.log.best and best.is_file():
-        lines["Translate with the best"] = f"styl translate PICTURES -m {shlex.quote(str(best))} -o translated"
+        lines[f"{use[0]} with the best"] = use[1].format(shlex.quote(str(best)))
     elif (run.directory / "weights" / "last.safetensors").is_file():
-        lines["Translate"] = f"styl translate PICTURES -m {here} -o translated"
+        lines[use[0]] = use[1].format(here)
     return {what: printable(line) for what, line in lines.items()}
 
 
@@ -125,7 +137,10 @@ def _pictures(run: Run) -> Iterator[Picture]:
     for title, images in wanted:
         if found := picture(sheets[images], title=title, note=_caption(images, looks)):
             yield found
-    if found := picture(run.directory / "sheets" / "extremes.jpg", title="Worst and best held-back pictures"):
+    if found := picture(
+        run.directory / "sheets" / "extremes.jpg",
+        title=f"Worst and best {'samples' if run.draws else 'held-back pictures'}",
+    ):
         yield found
 
 
@@ -135,7 +150,7 @@ def _caption(images: int, looks: Mapping[int, Look]) -> str:
 
 
 def _figures(run: Run) -> Iterator[Table]:
-    """Yield a table a domain: untranslated pictures, then the first, the best and the last look."""
+    """Yield a table a domain, of the figures it has: untranslated pictures, the first, the best and the last look."""
     looks = [look for look in run.log.looks if look.measure]
     if not looks:
         return
@@ -146,15 +161,17 @@ def _figures(run: Run) -> Iterator[Table]:
     if run.log.untranslated:
         rows = {"untranslated": run.log.untranslated} | rows
     for domain in run.log.domains:
-        body = [[name, *_cells(measure.get(domain, {}))] for name, measure in rows.items()]
-        head = ["", "KID × 1000", *(title for title, _ in FIGURES.values())]
-        yield Table(head, body, title=f"To {printable(domain)}", numbers=True)
+        known = {name for measure in rows.values() for name in measure.get(domain, ())}
+        figures = [name for name in FIGURES if name in known]
+        body = [[name, *_cells(measure.get(domain, {}), figures)] for name, measure in rows.items()]
+        head, title = ["", "KID × 1000", *(FIGURES[name][0] for name in figures)], aimed(printable(domain), known)
+        yield Table(head, body, title=title[:1].upper() + title[1:], numbers=True)
 
 
-def _cells(figures: Mapping[str, float]) -> list[str]:
-    kid, std = (1000 * figures.get(name, math.nan) for name in ("kid", "kid_std"))
+def _cells(found: Mapping[str, float], figures: Sequence[str]) -> list[str]:
+    kid, std = (1000 * found.get(name, math.nan) for name in ("kid", "kid_std"))
     spread = f" ± {decimals(std)}" if math.isfinite(kid) and math.isfinite(std) else ""
-    return [decimals(kid) + spread, *(decimals(figures.get(n, math.nan), places) for n, (_, places) in FIGURES.items())]
+    return [decimals(kid) + spread, *(decimals(found.get(name, math.nan), FIGURES[name][1]) for name in figures)]
 
 
 def _table_of(found: Mapping[str, Mapping[str, str]]) -> list[Block]:

@@ -37,7 +37,12 @@ class Run:
         """The names of the domains, else those that were measured."""
         named = self.option("data.domains")
         names = tuple(map(str, named)) if isinstance(named, list) else ()
-        return names if len(names) == 2 else self.log.domains
+        return names if len(names) in (1, 2) else self.log.domains
+
+    @property
+    def draws(self) -> bool:
+        """Whether it learnt to draw what is in one folder; else it translates between two."""
+        return len(self.domains) == 1
 
     @property
     def images(self) -> int:

@@ -1,6 +1,7 @@
 """Numbers, times and names as people read them."""
 
 import math
+from collections.abc import Iterable
 
 _DAY = 86_400
 
@@ -18,6 +19,12 @@ def duration(seconds: float) -> str:
     if whole >= 3600:
         return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
     return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
+
+
+def aimed(domain: str, figures: Iterable[str]) -> str:
+    """Return whose pictures are measured by so many figures: "to zebras" where they are translated, "of photos" where
+    they are drawn, which alone may be copies."""
+    return f"{'of' if 'copies' in figures else 'to'} {domain}"
 
 
 def printable(text: str) -> str:

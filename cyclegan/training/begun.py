@@ -11,6 +11,7 @@ QUIET_TO_CHANGE = (
     "training.minutes",
     "every.",
     "data.folders",
+    "data.only",
     "data.cache_gb",
     "training.compile",
     "objective.teacher",

@@ -4,7 +4,7 @@ import errno
 import functools
 import itertools
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,17 +59,35 @@ class Domain:
 
 
 @functools.lru_cache(maxsize=8)
-def _order(seed: int, domain: int, epoch: int, count: int) -> list[int]:
-    order = list(range(count))
+def _order(seed: int, domain: int, epoch: int, count: int, weights: "Shares | None" = None) -> list[int]:
+    order = list(range(count)) if weights is None else weights.drawn(seed_for(seed, "weights", domain, epoch))
     random.Random(seed_for(seed, "order", domain, epoch)).shuffle(order)
     return order
+
+
+@dataclass(frozen=True, eq=False)
+class Shares:
+    """How many times more often than by chance each picture of a folder is shown, as an array with mean 1."""
+
+    values: NDArray[np.float64]
+
+    def drawn(self, seed: int) -> list[int]:
+        """Return as many pictures as there are, each as often as its share says, to the next whole number.
+
+        Systematic resampling: no luck but where the first falls, so that a rare picture is never missed for long.
+        """
+        count = len(self.values)
+        steps = (random.Random(seed).random() + np.arange(count)) * (self.values.sum() / count)
+        found: list[int] = np.searchsorted(self.values.cumsum(), steps, side="right").clip(max=count - 1).tolist()
+        return found
 
 
 class Draws(Dataset[Draw]):
     """Draw number i: one picture of every domain, uint8 (C, H, W), and the damaged files that were passed over.
 
-    Draws from number `settle_from` on are settled, see Geometry. What is in `stores`, a few for each domain, need not
-    be decoded again.
+    Draws from number `settle_from` on are settled, see Geometry. `shares` say for each domain which pictures come more
+    often than others, in the epochs that end before number `alike_from`. What is in `stores`, a few for each domain,
+    need not be decoded again.
     """
 
     def __init__(
@@ -84,6 +102,8 @@ class Draws(Dataset[Draw]):
         self.domains, self.geometry, self.seed, self.read = tuple(domains), geometry, seed, read
         self.stores = {(d, store.short): store for d, own in enumerate(stores) for store in own}
         self.settle_from: int | None = None
+        self.shares: Sequence[Shares | None] = [None] * len(self.domains)
+        self.alike_from: int | None = None
 
     def __getitem__(self, number: int) -> Draw:
         damaged: list[str] = []
@@ -92,8 +112,11 @@ class Draws(Dataset[Draw]):
 
     def path(self, domain: int, number: int) -> Path:
         """Return the picture whose turn it is in draw `number`."""
-        paths = self.domains[domain].train
-        return paths[_order(self.seed, domain, number // len(paths), len(paths))[number % len(paths)]]
+        paths, weights = self.domains[domain].train, self.shares[domain]
+        epoch, place = divmod(number, len(paths))
+        if self.alike_from is not None and (epoch + 1) * len(paths) > self.alike_from:
+            weights = None
+        return paths[_order(self.seed, domain, epoch, len(paths), weights)[place]]
 
     def sized(self, domain: int, path: Path, *, short: int) -> NDArray[np.uint8]:
         """Return a picture with a short side of so many pixels, decoded or stored; raises InputError."""
@@ -162,8 +185,14 @@ class Batches:
         self.draws = Draws(self.domains, self.geometry, seed=seed, stores=stores)
         self.batch, self.device = batch, device
         self.settle_from: int | None = None
+        self.alike_from: int | None = None
         self.damaged: dict[str, None] = {}  # a set that keeps its order
         self.loader = Loader(self.draws, collate=_collate, workers=workers, patience=patience, named=self._named)
+
+    def weigh(self, weights: Mapping[str, float]) -> None:
+        """Show pictures so many times more often than by chance, by their paths; others once."""
+        values = [np.array([weights.get(str(path), 1.0) for path in domain.train]) for domain in self.domains]
+        self.draws.shares = [Shares(own / own.mean()) for own in values]
 
     @property
     def notes(self) -> list[str]:
@@ -176,7 +205,7 @@ class Batches:
         Of `ranks` processes each takes every `ranks`-th batch: together they see what one alone would. Raises
         StoppedEarly where too many pictures cannot be read any more, or the processes that read them die or hang.
         """
-        self.draws.settle_from = self.settle_from
+        self.draws.settle_from, self.draws.alike_from = self.settle_from, self.alike_from
         first, stride = number + rank * self.batch, ranks * self.batch
         for arrays, damaged in self.loader.batches(
             lambda k: range(first + k * stride, first + k * stride + self.batch)

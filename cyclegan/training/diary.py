@@ -4,6 +4,7 @@ from cyclegan import codecs
 from cyclegan.metrics.features import load_features
 from cyclegan.objectives import Objective
 from cyclegan.training.data import Batches
+from cyclegan.training.familiarity import familiarised
 from cyclegan.training.look import Looker
 from cyclegan.training.runfolder import RunFolder, numbers
 from cyclegan.training.samples import SampleLooker
@@ -20,6 +21,9 @@ class Diary:
         self.run = run
         self.features = load_features(features, device=batches.device)
         self.looker = self._looker(batches)
+        if isinstance(self.looker, Looker):
+            domains = enumerate(run.experiment.data.domains)
+            run.familiar = {name: familiarised(batches, number) for number, name in domains}
         if isinstance(self.looker, Looker) and not run.knows(self.features.name):
             compared = self.looker.compare(objective)
             run.untranslated(self.looker.untranslated, features=self.features.name, compared=compared)

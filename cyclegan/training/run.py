@@ -14,6 +14,7 @@ from cyclegan.devices import choose_device, cores, has_bfloat16, keep_freed_memo
 from cyclegan.errors import StoppedEarly, out_of_memory
 from cyclegan.experiment import Experiment
 from cyclegan.objectives import assemble
+from cyclegan.training.balance import balanced
 from cyclegan.training.begun import as_begun
 from cyclegan.training.data import Batches
 from cyclegan.training.diary import Diary
@@ -101,11 +102,16 @@ def _train(experiment: Experiment, directory: Path, how: Circumstances, ranks: R
     torch.manual_seed(seed_for(seed, "weights"))
     objective = assemble(experiment, channels=CODEC["channels"], teacher=teacher.network if teacher else None)
     trainer = Trainer(objective, experiment.training, seed=seed, device=how.device, ranks=ranks)
+    balance = balanced(experiment, found, directory, device=how.device, ranks=ranks, tell=how.tell)
+    if balance:
+        batches.weigh(balance.weights)
+        if experiment.training.images:  # by the clock nobody knows when the end begins
+            batches.alike_from = round(experiment.training.images * data.balance_until)
     with folder if ranks.first else contextlib.nullcontext(), Interruption() as interruption:
         if ranks.first:
-            for line in (*summary(found), *remarks(found, data)):
+            for line in (*summary(found), *remarks(found, data), *([balance.line] if balance else [])):
                 how.tell({"note": line})
-            folder.begin(trainer, found, tell=how.tell, tensorboard=how.tensorboard)
+            folder.begin(trainer, found, balance, tell=how.tell, tensorboard=how.tensorboard)
         trainer.follow_first()
         with explained(trainer, experiment):
             signal = _carry_on(folder, trainer, batches, interruption, how.features)

@@ -1,7 +1,7 @@
 """A run's folder: everything a training writes down, and everything it needs to go on.
 
 experiment.toml     the whole resolved experiment     environment.json    command, versions, device, threads
-data.json           what lies in the folders
+data.json           what lies in the folders            balance.json        how often each picture is shown
 log.jsonl           losses and figures                sheets/*.jpg        always the same held-back pictures
 weights/last, best  self-describing translators       state/*             networks, optimisers, history, average
 """
@@ -19,11 +19,14 @@ import torch
 
 from cyclegan import files
 from cyclegan.checkpoint import Checkpoint
+from cyclegan.curation.familiar import Familiar
 from cyclegan.devices import cores
 from cyclegan.errors import CheckpointError, InputError, StoppedEarly, shown
 from cyclegan.experiment import Experiment
 from cyclegan.media.image import encode_picture
 from cyclegan.training.album import Scan
+from cyclegan.training.balance import MEMORY as BALANCE
+from cyclegan.training.balance import Balance
 from cyclegan.training.begun import changes
 from cyclegan.training.board import Board
 from cyclegan.training.environment import circumstances, describe
@@ -50,6 +53,7 @@ class RunFolder:
         self.board: Board | None = None
         self.written = 0  # images at the last line of the log
         self.seen: tuple[int, Look | None] = (0, None)  # images when it was looked at, and how it looked
+        self.familiar: dict[str, Familiar | None] = {}  # what is learnt from, by domain
 
     @property
     def finished(self) -> bool:
@@ -86,13 +90,23 @@ class RunFolder:
             self.board.close()
         self.lock.__exit__(kind, error, trace)
 
-    def begin(self, trainer: Trainer, pictures: Scan, *, tell: Callable[[Line], None], tensorboard: bool) -> None:
+    def begin(
+        self,
+        trainer: Trainer,
+        pictures: Scan,
+        balance: Balance | None = None,
+        *,
+        tell: Callable[[Line], None],
+        tensorboard: bool,
+    ) -> None:
         """Take up the newest state that is whole, and write down what is about to be done, and where."""
         self.tell = tell
         self._restore(trainer)
         self._check_room(trainer)
         self._write("experiment.toml", self.experiment.toml().encode("utf-8", "surrogateescape"))
         self._write(MEMORY, pictures.encode())
+        if balance:
+            self._write(BALANCE, balance.encode())
         self._write("environment.json", json.dumps(describe(trainer.device), indent=2).encode())
         kept = [line for line in self.log_lines() if line["images"] <= trainer.images and "failed" not in line]
         self._write("log.jsonl", "".join(json.dumps(line) + "\n" for line in kept).encode())
@@ -159,7 +173,7 @@ class RunFolder:
     def _weights(self, trainer: Trainer, **more: float) -> Checkpoint:
         at, seen = self.seen
         seen = seen if at == trainer.images else None
-        return portable(trainer, self.experiment, self.codec, seen=seen, **more)
+        return portable(trainer, self.experiment, self.codec, seen=seen, familiar=self.familiar, **more)
 
     def _states(self) -> list[Path]:
         return sorted((self.directory / "state").glob("*.safetensors"), reverse=True)

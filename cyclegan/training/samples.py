@@ -23,7 +23,7 @@ BATCH = 64
 SIDE = 32  # pixels at which samples are compared with the folder's pictures
 COPY = 0.5  # share of the usual distance between neighbours in the folder, below which a sample is a copy
 COPYING = 0.1  # share of copies that is alarming
-CAPTIONS = {"decoded_x": "decoded"}
+CAPTIONS = {"decoded_x": "decoded", "samples": "of fixed noise"}
 
 
 @dataclass(frozen=True)

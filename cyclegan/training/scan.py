@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cyclegan.devices import cores
 from cyclegan.errors import InputError, shown
 from cyclegan.experiment import Data
+from cyclegan.media.folder import listed as listed_in
 from cyclegan.media.folder import no_pictures, pictures
 from cyclegan.media.image import read_rgb
 from cyclegan.training.album import Album, Facts, Scan
@@ -41,7 +42,8 @@ def scan(
     `tell` hears how many pictures of how many are done. Raises InputError for a folder without a picture that can be
     learnt from, and, where `strict`, for any that cannot.
     """
-    listed = [_list(folder, name) for folder, name in zip(data.folders, _names(data), strict=True)]
+    only = listed_in(Path(data.only)) if data.only else None
+    listed = [_list(folder, name, only) for folder, name in zip(data.folders, _names(data), strict=True)]
     known, contents = _known(listed, earlier), _by_content(earlier)
     fresh = [album.folder / n for album, k in zip(listed, known, strict=True) for n in album.stamps if n not in k]
     digests = dict(zip(fresh, _at_once(_digest, fresh, tell=lambda done, of: None), strict=True))
@@ -59,10 +61,13 @@ def _names(data: Data) -> Sequence[str]:
     return data.domains or [Path(folder).name for folder in data.folders]
 
 
-def _list(folder: str, name: str) -> Album:
+def _list(folder: str, name: str, only: set[Path] | None) -> Album:
     paths = pictures(Path(folder))
     if not paths:
         raise no_pictures(Path(folder))
+    paths = paths if only is None else [path for path in paths if path.resolve() in only]
+    if not paths:
+        raise InputError(f"{shown(folder)}: the list names none of its pictures", hint="look at data.only, or --only")
     stamps = {path.relative_to(folder).as_posix(): _stamp(path) for path in paths}
     return Album(name, Path(folder), stamps, {})
 

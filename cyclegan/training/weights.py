@@ -1,8 +1,10 @@
 """What people take from a training: networks that describe themselves, and what they were trained on."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from cyclegan.checkpoint import Checkpoint
+from cyclegan.curation.familiar import Familiar, to_keep
 from cyclegan.experiment import Experiment
 from cyclegan.objectives import network_specs
 from cyclegan.training.look import Look
@@ -10,11 +12,18 @@ from cyclegan.training.trainer import Trainer
 
 
 def portable(
-    trainer: Trainer, experiment: Experiment, codec: dict[str, Any], *, seen: Look | None, **more: float
+    trainer: Trainer,
+    experiment: Experiment,
+    codec: dict[str, Any],
+    *,
+    seen: Look | None,
+    familiar: Mapping[str, Familiar | None],
+    **more: float,
 ) -> Checkpoint:
     """Return the networks people will use, self-described; local paths stay at home.
 
-    `seen` is how they look just now, where that is known: it has what else belongs to them.
+    `seen` is how they look just now, where that is known: it has what else belongs to them. `familiar` is what they
+    learnt from, by domain.
     """
     objective, domains = trainer.objective, experiment.data.domains
     specs = network_specs(experiment, channels=codec["channels"])
@@ -37,4 +46,5 @@ def portable(
         about["rounding"] = dict(seen.rounding)
     if seen and seen.mixture:
         tensors |= {f"mixture.{key}": tensor for key, tensor in seen.mixture.tensors().items()}
-    return Checkpoint(about | more, tensors)
+    said, kept = to_keep(familiar)
+    return Checkpoint(about | said | more, tensors | kept)

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cyclegan.curation.familiar import Judgement
 from cyclegan.errors import InputError, StylError, UsageError, shown
 from cyclegan.files import Job, sweep_stale
 from cyclegan.media.animation import Animation, open_picture
@@ -22,18 +23,23 @@ from cyclegan.translation.onefile import Outcome, save, translate_file
 from cyclegan.translation.progress import Progress
 from cyclegan.translation.settings import Settings
 from cyclegan.translation.translator import PIXELS, Translator
+from cyclegan.translation.unlike import unlike
 
 AHEAD = 4  # pictures read while the network works
 
 
 @dataclass
 class Summary:
-    """What became of every file: targets written, sources (and reasons) of what failed or was cut short."""
+    """What became of every file: targets written, sources (and reasons) of what failed or was cut short.
+
+    `judged` says of sources how unusual they are among what was learnt from, where the weights know.
+    """
 
     done: list[Path] = field(default_factory=list)
     finished: list[Path] = field(default_factory=list)  # by an earlier run, or by another process
     partial: list[tuple[Path, str]] = field(default_factory=list)  # done as far as they could be read
     failed: list[tuple[Path, str]] = field(default_factory=list)
+    judged: list[tuple[Path, Judgement]] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -47,6 +53,10 @@ class Summary:
         return done | {
             "partial": [{"path": str(path), "reason": reason} for path, reason in self.partial],
             "failed": [{"path": str(path), "reason": reason} for path, reason in self.failed],
+            "inputs": [
+                {"path": str(path), "unusualness": round(found.unusualness, 4), "unlike": found.unlike}
+                for path, found in self.judged
+            ],
             "seconds": round(self.seconds, 3),
         }
 
@@ -94,6 +104,8 @@ def translate_files(
     for job in work.elsewhere:
         if work.wait(job):
             work.alone(job)
+    if note := unlike(work.summary.judged, source=translator.source):
+        progress.note(note)
     work.summary.seconds = time.monotonic() - start
     return work.summary
 
@@ -137,7 +149,7 @@ class _Work:
         stream = partial(self.translator.stream, batch=self.settings.batch)
         translated = ahead(beside(stream, small, key=lambda pair: pair[1].pixels), depth=AHEAD)
         for (job, picture), pixels in translated:
-            self._guard(job, partial(save, picture, pixels, job.target, settings=self.settings))
+            self._guard(job, partial(self._save, job, picture, pixels))
         return moving
 
     def _read(self, job: Job) -> tuple[Job, Picture | Animation | InputError]:
@@ -165,11 +177,15 @@ class _Work:
                 yield job, found
 
     def _large(self, job: Job, picture: Picture) -> Outcome:
-        return save(picture, self.translator(picture.pixels), job.target, settings=self.settings)
+        return self._save(job, picture, self.translator(picture.pixels))
+
+    def _save(self, job: Job, picture: Picture, pixels: Any) -> Outcome:
+        outcome = save(picture, pixels, job.target, settings=self.settings)
+        return dataclasses.replace(outcome, judgement=self.translator.judge(picture.pixels))
 
     def alone(self, job: Job) -> None:
         """Translate one file that has its time to itself."""
-        how = partial(translate_file, settings=self.settings, progress=self.progress)
+        how = partial(translate_file, settings=self.settings, progress=self.progress, judge=self.translator.judge)
         self._guard(job, partial(how, self.translator.stream, job.source, job.target))
 
     def _guard(self, job: Job, work: Callable[[], Outcome]) -> None:
@@ -192,6 +208,7 @@ class _Work:
         elif self.manifest:
             self.manifest.record(job)
         self.summary.done.append(job.target)
+        self.summary.judged += [(job.source, outcome.judgement)] if outcome.judgement else []
         self._count()
 
     def _fail(self, job: Job, error: StylError) -> None:

@@ -1,12 +1,12 @@
 """One file, from the one that is read to the one that is written, whatever it holds."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from cyclegan.curation.familiar import Judgement
 from cyclegan.errors import UsageError
 from cyclegan.media.animation import Animation, create_animation, open_picture
 from cyclegan.media.films.encoder import create_film, create_film_of_stills
@@ -21,6 +21,10 @@ from cyclegan.translation.progress import Progress
 from cyclegan.translation.settings import Settings
 from cyclegan.translation.temporal import Flicker
 
+EVERY = 24  # frames of a film, of which one is judged: the first alone may be black
+
+Judge = Callable[[Any], Judgement | None]
+
 
 class Stream(Protocol):
     """Translates frames lazily and in order: a translator's stream."""
@@ -30,11 +34,15 @@ class Stream(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a file: lines for a person, what of it could not be read, and how much a film flickers."""
+    """What became of a file: lines for a person, what of it could not be read, and how much a film flickers.
+
+    `judgement` says how unusual it is among what was learnt from.
+    """
 
     notes: tuple[str, ...] = ()
     lost: str | None = None
     flicker: Flicker | None = None
+    judgement: Judgement | None = None
 
 
 def open_file(path: Path, *, settings: Settings) -> Picture | Animation | Film | Sequence:
@@ -51,30 +59,44 @@ def translate_file(
     *,
     settings: Settings = Settings(),  # noqa: B008 - frozen
     progress: Progress = Progress(),  # noqa: B008 - without state
+    judge: Judge = lambda _: None,
 ) -> Outcome:
     """Translate one file; raise InputError where it cannot be read, UsageError where the target cannot hold it."""
     found = open_file(source, settings=settings)
     if not isinstance(found, Picture):
         with found:
-            return translate_moving(stream, found, target, settings=settings, progress=progress)
+            return translate_moving(stream, found, target, settings=settings, progress=progress, judge=judge)
     if is_film(target):
         raise UsageError(f"{target.name}: a picture is no film", hint="choose .png")
     (pixels,) = stream(iter([found.pixels]))
-    return save(found, pixels, target, settings=settings)
+    return replace(save(found, pixels, target, settings=settings), judgement=judge(found.pixels))
 
 
 def translate_moving(
-    stream: Stream, reader: Reader, target: Path, *, settings: Settings, progress: Progress
+    stream: Stream, reader: Reader, target: Path, *, settings: Settings, progress: Progress, judge: Judge
 ) -> Outcome:
     """Translate a film, an animation or pages that are open."""
 
     def tick(frames: int) -> None:
         progress.film(frames, of=reader.count, seconds=reader.seconds)
 
-    batched = partial(stream, batch=settings.batch)
+    judged = list[Judgement]()
+
+    def watched(frames: Iterator[Any]) -> Iterator[Any]:
+        return stream(_judged(frames, judge, judged), batch=settings.batch)
+
     with _created(target, like=reader, settings=settings) as writer:
-        flicker = translate_film(reader, writer, stream=batched, steadily=settings.steady, tick=tick)
-    return Outcome((*reader.notes, *writer.notes), reader.lost, flicker)
+        flicker = translate_film(reader, writer, stream=watched, steadily=settings.steady, tick=tick)
+    judgement = Judgement.of_many(judged) if judged else None
+    return Outcome((*reader.notes, *writer.notes), reader.lost, flicker, judgement)
+
+
+def _judged(frames: Iterator[Any], judge: Judge, judged: list[Judgement]) -> Iterator[Any]:
+    """Pass frames on, and judge some of them on the way."""
+    for number, frame in enumerate(frames):
+        judgement = judge(frame) if number % EVERY == 0 else None
+        judged += [judgement] if judgement else []
+        yield frame
 
 
 def save(picture: Picture, pixels: Any, target: Path, *, settings: Settings) -> Outcome:

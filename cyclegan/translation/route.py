@@ -8,6 +8,7 @@ from torch import nn
 from cyclegan import catalog, codecs
 from cyclegan.checkpoint import Checkpoint
 from cyclegan.codecs import Codec
+from cyclegan.curation.familiar import Familiar, kept_of
 from cyclegan.networks.precision import Rounding
 
 
@@ -15,7 +16,8 @@ from cyclegan.networks.precision import Rounding
 class Route:
     """A network that translates from `source` to `target`.
 
-    `trained_at` is the side of the pictures it was trained with, `rounding` what bfloat16 changes in translations.
+    `trained_at` is the side of the pictures it was trained with, `rounding` what bfloat16 changes in translations,
+    `familiar` knows the pictures of the source that it learnt from.
     """
 
     source: str
@@ -24,13 +26,16 @@ class Route:
     codec: Codec
     trained_at: int | None = None
     rounding: Rounding | None = None
+    familiar: Familiar | None = None
 
     @classmethod
     def of(cls, found: Checkpoint, *, to: str | None) -> "Route":
         """Build the way to a domain, None: the first; raises CheckpointError, or UsageError for an unknown domain."""
         source, target, name = catalog.route(found, to)
         codec = codecs.build(found.about["codec"])
-        return cls(source, target, catalog.build(found, name), codec, _trained_at(found), _rounding(found, name))
+        network = catalog.build(found, name)
+        familiar = kept_of(source, about=found.about, tensors=found.tensors)
+        return cls(source, target, network, codec, _trained_at(found), _rounding(found, name), familiar)
 
 
 def _rounding(found: Checkpoint, name: str) -> Rounding | None:

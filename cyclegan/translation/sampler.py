@@ -94,7 +94,7 @@ def _square(pixels: Pixels, *, side: int) -> Tensor:
     middle = np.ascontiguousarray(pixels[top : top + short, left : left + short])
     tensor = torch.from_numpy(middle).permute(2, 0, 1)[None].float()
     sized: Tensor = nnf.interpolate(tensor, size=(side, side), mode="bicubic", antialias=True)
-    return sized.round_().clamp_(0, 255).to(torch.uint8)
+    return sized.round().clamp(0, 255).to(torch.uint8)
 
 
 def _mixture(found: Checkpoint, name: str | Path) -> Mixture | None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from cyclegan import catalog
 from cyclegan.codecs import Codec
+from cyclegan.curation.familiar import Familiar, Judgement
 from cyclegan.devices import choose_device, has_bfloat16, keep_freed_memory
 from cyclegan.errors import InputError
 from cyclegan.media.image import picture_of
@@ -58,10 +59,12 @@ class Translator:
         scale_to: int | None = None,
         tile: int | None = None,
         precision: Precision = "fp32",
+        familiar: Familiar | None = None,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.codec, self.source, self.target, self.device, self.precision = codec, source, target, device, precision
         self.trained_at, self.scale_to, self._told = trained_at, scale_to, False
+        self.familiar = familiar
         keep_freed_memory(device)
         network = lowered(network) if precision == "bf16" else network
         self.paint = AnySize(network, codec=codec, device=device, tile=tile, tell=tell)
@@ -105,6 +108,7 @@ class Translator:
             scale_to=scale_to,
             tile=tile,
             precision=_settled(precision, way, device),
+            familiar=way.familiar,
             tell=tell,
         )
 
@@ -120,6 +124,25 @@ class Translator:
             for parcel, result in zip(group, torch.split(together, [len(p.tensor) for p in group]), strict=True):
                 yield parcel.unpack(result)
 
+    def unusualness(self, frame: Any) -> float | None:
+        """Return the share of the pictures learnt from that are less unusual than a frame, None where it is not known.
+
+        Weights remember it that styl trained with at least 30 pictures. See `judge` for what is worth a word.
+        """
+        judgement = self.judge(frame)
+        return judgement.unusualness if judgement else None
+
+    def judge(self, frame: Any) -> Judgement | None:
+        """Tell how unusual one frame is among the pictures learnt from, and whether it is unlike all of them.
+
+        Of ordinary pictures at most one in a hundred is called unlike. None where weights remember nothing.
+        """
+        if self.familiar is None:
+            return None
+        pixels = self._pack(frame).tensor
+        pixels = pixels if pixels.dtype == torch.uint8 else self.codec.decode(pixels)
+        return Judgement.of_many([self.familiar.judge(picture) for picture in pixels])
+
     def file(
         self,
         source: str | Path,
@@ -132,7 +155,7 @@ class Translator:
         Size, alpha, times and sound are kept where the target can hold them. Raises InputError for a file that cannot
         be read; nothing half-written ever appears under the target's name.
         """
-        return translate_file(self.stream, Path(source), Path(target), settings=settings)
+        return translate_file(self.stream, Path(source), Path(target), settings=settings, judge=self.judge)
 
     def _translate(self, frames: Tensor) -> Tensor:
         short = self._short_side(min(frames.shape[-2:]))

@@ -1,0 +1,118 @@
+"""Folders looked into before anything is trained: what is odd, twice there, in the wrong place, or rare."""
+
+import dataclasses
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cyclegan.curation.findings import Findings, findings, looked_at, pairs_among
+from cyclegan.devices import choose_device
+from cyclegan.training.acquaintance import DATA, Gathered, acquaint, described, gather
+from cyclegan.training.album import Album, Facts, Scan
+from cyclegan.training.scan import scan
+
+Tell = Callable[[Mapping[str, Any]], None]
+
+
+def inspect(
+    folders: Sequence[Path],
+    *,
+    names: Sequence[str],
+    quick: bool = False,
+    device: str = "auto",
+    seed: int = 0,
+    tell: Tell = lambda line: None,
+) -> Iterator[dict[str, Any]]:
+    """Look into one or two folders and yield what is found as plain tables: at once, and again after a closer look.
+
+    The first look describes pictures without any training; the closer one, left out where `quick`, trains a small VAE
+    on them. Nothing is moved, deleted or written beside the pictures. `tell` hears how far it is. Raises InputError for
+    a folder without a picture that can be used.
+    """
+    start, device = time.monotonic(), choose_device(device)
+    data = dataclasses.replace(DATA, folders=tuple(map(str, folders)), domains=tuple(names))
+    found = scan(data, tell=lambda done, of: tell({"looked": done, "of": of}))
+    gathered = gather(found.albums)
+    pairs, known = pairs_among(gathered.pictures, gathered.folders), looked_at(gathered.pictures)
+
+    def table(stage: str) -> dict[str, Any]:
+        judged = findings(known, gathered.folders, pairs)
+        return {"stage": stage, "seconds": round(time.monotonic() - start, 1)} | _table(judged, gathered, found)
+
+    yield table("descriptor")
+    if quick:
+        return
+    network = acquaint(gathered, device=device, seed=seed, tell=lambda share: tell({"learnt": share}))
+    known = described(gathered, known, network)
+    yield table("vae")
+
+
+def _table(found: Findings, gathered: Gathered, looked: Scan) -> dict[str, Any]:
+    names, paths = [album.name for album in looked.albums], gathered.paths
+    folder = [names[f] for f in gathered.folders.tolist()]
+    odd = found.odd.tolist()
+
+    def path(place: int | None) -> str | None:
+        return None if place is None else paths[place]
+
+    return {
+        "folders": [_folder(album) for album in looked.albums],
+        "odd": [
+            {
+                "path": paths[i],
+                "score": round(float(found.score[i]), 3),
+                "folder": folder[i],
+                "flagged": odd[i],
+                "nearest": path(found.nearest[i]),
+            }
+            for i in found.score.argsort(descending=True, stable=True).tolist()
+        ],
+        "duplicates": [
+            {
+                "first": paths[p.first],
+                "second": paths[p.second],
+                "folders": [folder[p.first], folder[p.second]],
+                "difference": round(p.difference, 4),
+                "exact": p.difference == 0,
+            }
+            for p in found.pairs
+        ],
+        "misfiled": [
+            {"path": paths[i], "folder": folder[i], "looks_like": folder[j], "score": round(s, 3), "nearest": paths[j]}
+            for i, s, j in found.misfiled
+        ],
+        "groups": [
+            {
+                "folder": names[g.folder],
+                "pictures": [paths[i] for i in g.members],
+                "share": round(len(g.members) / folder.count(names[g.folder]), 4),
+                "counterpart": 0 if g.stranded else g.counterpart,
+            }
+            for g in found.groups
+        ],
+        "separable": None if found.separable is None else round(found.separable, 4),
+    }
+
+
+def _folder(album: Album) -> dict[str, Any]:
+    """Return what the scan said of one folder: how many, how large, and what cannot be used."""
+    usable = [facts for facts in album.facts.values() if not facts.fault]
+    copies = Counter(facts.digest for facts in usable)
+    return {
+        "name": album.name,
+        "folder": str(album.folder),
+        "pictures": len(usable),
+        "files": len(album.facts),
+        **_sizes(usable),
+        "unreadable": [{"path": str(album.folder / n), "why": f.problem} for n, f in album.facts.items() if f.problem],
+        "constant": [str(album.folder / n) for n, f in album.facts.items() if f.fault and not f.problem],
+        "copies": copies.total() - len(copies),
+    }
+
+
+def _sizes(usable: Sequence[Facts]) -> dict[str, list[int]]:
+    by_area = sorted(usable, key=lambda facts: facts.width * facts.height)
+    chosen = {"smallest": by_area[0], "median": by_area[len(by_area) // 2], "largest": by_area[-1]}
+    return {word: [facts.width, facts.height] for word, facts in chosen.items()}
