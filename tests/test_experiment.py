@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cyclegan import recipes
 from cyclegan.errors import InputError, StylError, UsageError
-from cyclegan.experiment import Data, Experiment, presets
+from cyclegan.experiment import PARTS, Data, Experiment, presets
 from cyclegan.networks import NETWORKS
 from cyclegan.objectives import OBJECTIVES, TOLD_ELSEWHERE, assemble
 from cyclegan.tables import flat
@@ -425,9 +425,14 @@ PARTNERS: list[tuple[Any, Callable[..., Any]]] = [
     (recipes.UNet, NETWORKS["unet"]),
     (recipes.PatchGAN, NETWORKS["patchgan"]),
     (recipes.Autoencoder, NETWORKS["autoencoder"]),
+    (recipes.R3Generator, NETWORKS["r3-generator"]),
+    (recipes.R3Critic, NETWORKS["r3-critic"]),
+    (recipes.DCGANGenerator, NETWORKS["dcgan-generator"]),
+    (recipes.DCGANCritic, NETWORKS["dcgan-critic"]),
     (recipes.CycleGAN, OBJECTIVES["cyclegan"]),
     (recipes.Distillation, OBJECTIVES["distillation"]),
     (recipes.VAE, OBJECTIVES["vae"]),
+    (recipes.GAN, OBJECTIVES["gan"]),
 ]
 
 
@@ -454,10 +459,30 @@ def test_options_are_those_of_what_is_built(options: Any, built: Any) -> None:
 
 
 def test_every_choice_of_name_can_be_built() -> None:
-    for kind in (recipes.ResNet, recipes.UNet, recipes.PatchGAN, recipes.Autoencoder):
-        assert kind().name in NETWORKS
-    for game in (recipes.CycleGAN, recipes.Distillation, recipes.VAE):
-        assert game().name in OBJECTIVES
+    hints = get_type_hints(Experiment)
+    named = {table: {kind().name for kind in get_args(hints[table])} for table in ("translator", "critic", "objective")}
+    assert named["translator"] | named["critic"] == {*NETWORKS, "none"}
+    assert named["objective"] == set(OBJECTIVES) == set(PARTS)
+    for game, parts in PARTS.items():
+        assert all(set(fitting) <= named[part] for part, fitting in parts.items()), game
+
+
+@pytest.mark.parametrize("generator", ["r3-generator", "dcgan-generator"])
+@pytest.mark.parametrize("critic", ["r3-critic", "dcgan-critic"])
+@pytest.mark.parametrize("size", [16, 20, 24, 28, 30, 48])
+def test_a_gan_of_any_pair_takes_the_sizes_that_are_accepted(generator: str, critic: str, size: int) -> None:
+    kinds = {"translator__name": generator, "critic__name": critic, "objective__name": "gan"}
+    tried = Experiment().replace(**kinds, translator__width=2, critic__width=2, data__size=size)
+    assert tried.folders == 1
+    if size == 30:
+        with pytest.raises(UsageError, match=r"data\.size"):
+            tried.settled(1)
+        return
+    with torch.device("meta"):
+        objective = assemble(tried.settled(1), channels=3)
+        painted = objective.get_submodule("G")(torch.empty(2, tried.translator.latent))
+        assert painted.shape == (2, 3, size, size)
+        assert objective.get_submodule("D")(painted).shape == (2, 1)
 
 
 @pytest.mark.parametrize("name", presets())

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cyclegan.errors import InputError
-from cyclegan.experiment import Data
+from cyclegan.experiment import Data, Experiment
 from cyclegan.media.folder import pictures
 from cyclegan.media.image import read_rgb
 from cyclegan.training.album import Scan, differences
@@ -46,7 +46,7 @@ def data(*folders: Path, size: int = 16) -> Data:
 
 def complaints(*folders: Path, size: int = 16) -> str:
     chosen = data(*folders, size=size)
-    return "\n".join(remarks(scan(chosen), chosen))
+    return "\n".join(remarks(scan(chosen), Experiment(data=chosen)))
 
 
 class Counting:
@@ -84,7 +84,7 @@ def test_files_that_are_no_pictures_are_named_once_and_left_out(two: tuple[Path,
         (line,) = (line for line in found.left_out if name in line)
         assert line.startswith(f"{two[0] / name}: "), "the file, then why"
         assert line.count(name) == 1
-    assert "X: 5 of 30 files cannot be read" in "\n".join(remarks(found, data(*two)))
+    assert "X: 5 of 30 files cannot be read" in "\n".join(remarks(found, Experiment(data=data(*two))))
     batches = Batches(data(*two), batch=1, seed=0, scan=found)
     list(itertools.islice(batches.starting(0), 60))
     batches.held_back()
@@ -116,7 +116,7 @@ def test_pictures_of_one_colour_are_left_out_and_faint_ones_are_not(two: tuple[P
     found = scan(data(*two))
     names = {Path(line.split(": ")[0]).stem for line in found.left_out}
     assert names == {"black", "white", "plain", "nearly"}
-    assert "X: 4 of one colour left out" in "\n".join(remarks(found, data(*two)))
+    assert "X: 4 of one colour left out" in "\n".join(remarks(found, Experiment(data=data(*two))))
     assert len(Batches(data(*two), batch=1, seed=0, scan=found).domains[0].train) == 25
 
 

@@ -149,6 +149,20 @@ def test_latents_below_the_free_bits_are_not_pulled() -> None:
     assert told(only, "kl") == pytest.approx(0.005 + 2 + 0.08), "what is told is the KL itself"
 
 
+def test_free_bits_are_those_of_a_batch_and_not_of_each_picture() -> None:
+    """Kingma et al. 2016, eq. 15: the bound is on what a latent tells on average; 0 and 0.08 nats are 0.04."""
+
+    class Seeing(Fixed):
+        def encode(self, x: Tensor) -> Encoded:
+            found = super().encode(x)
+            return found._replace(mean=found.mean * x[:, 0, 0, :1])
+
+    V = Seeing(latent=1)
+    V.mean.data.fill_(0.4)
+    only = turn(V, torch.stack([torch.zeros(3, 4, 4), torch.ones(3, 4, 4)]), free_bits=0.03)
+    assert only.loss.item() - told(only, "nats") == pytest.approx(0.04, abs=1e-5)
+
+
 @pytest.mark.parametrize(("gate", "decoded"), [("first", 3), ("all", 8)])
 def test_the_gate_decodes_the_first_folder_only_and_the_label_sees_both(gate: Any, decoded: int) -> None:
     """The pictures' gradients say who was compared with what was decoded; cross-entropy by hand."""

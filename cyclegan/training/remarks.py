@@ -5,10 +5,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from cyclegan.errors import shown
-from cyclegan.experiment import Data
+from cyclegan.experiment import Data, Experiment
+from cyclegan.recipes import GAN
 from cyclegan.training.album import Album, Facts, Scan
 
 FEW = 20  # pictures of a domain
+TOO_FEW_TO_DRAW = 500  # pictures: of 90, a GAN learns copies (lucidrains/lightweight-gan, issue 28)
 LARGER = 5  # times the pictures of the other domain
 LONG = 4  # times the short side
 GREY = 3.0  # levels between the channels, in the mean over a picture; JPEG makes 1 of none
@@ -27,9 +29,12 @@ def summary(scan: Scan) -> list[str]:
     return lines
 
 
-def remarks(scan: Scan, data: Data) -> list[str]:
+def remarks(scan: Scan, experiment: Experiment) -> list[str]:
     """Say what may spoil a training, or what it cannot be expected to do, in a line each."""
-    found = [*_left_out(scan), *_twice(scan), *_sizes(scan.albums, data), *_numbers(scan.albums), *_grey(scan.albums)]
+    found = [*_left_out(scan), *_twice(scan), *_sizes(scan.albums, experiment.data)]
+    found += [*_numbers(scan.albums), *_grey(scan.albums)]
+    if isinstance(experiment.objective, GAN):
+        found += _by_heart(scan.albums)
     return [*found, *(f"pictures are decoded again whenever they are drawn: {why}" for why in scan.unstored)]
 
 
@@ -78,6 +83,16 @@ def _numbers(albums: Sequence[Album]) -> Iterator[str]:
     times = len(_kept(most)) / len(_kept(fewest))
     if times >= LARGER:
         yield f"{most.name} has {times:.0f} times the pictures: each one of {fewest.name} is seen as much more often"
+
+
+def _by_heart(albums: Sequence[Album]) -> Iterator[str]:
+    for album in albums:
+        count = len(_kept(album))
+        if count < TOO_FEW_TO_DRAW:
+            more = (
+                "its samples may be copies: the sheets show the nearest picture beside each; --preset vae needs fewer"
+            )
+            yield f"{album.name}: {count} pictures are few for a GAN, {more}"
 
 
 def _grey(albums: Sequence[Album]) -> Iterator[str]:

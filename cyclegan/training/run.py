@@ -109,7 +109,7 @@ def _train(experiment: Experiment, directory: Path, how: Circumstances, ranks: R
             batches.alike_from = round(experiment.training.images * data.balance_until)
     with folder if ranks.first else contextlib.nullcontext(), Interruption() as interruption:
         if ranks.first:
-            for line in (*summary(found), *remarks(found, data), *([balance.line] if balance else [])):
+            for line in (*summary(found), *remarks(found, experiment), *([balance.line] if balance else [])):
                 how.tell({"note": line})
             folder.begin(trainer, found, balance, tell=how.tell, tensorboard=how.tensorboard)
         trainer.follow_first()

@@ -83,7 +83,8 @@ def closed_curve(stations: Tensor, count: int) -> Tensor:
         waves[-1] = waves[-1].real / 2
     angles = torch.arange(count, dtype=torch.float64)[:, None] / count * 2 * math.pi * torch.arange(len(waves))
     turned = torch.complex(angles.cos(), angles.sin()) @ waves
-    return ((2 * turned.real - waves[0].real) / n).float()
+    points: Tensor = (2 * turned.real - waves[0].real) / n
+    return points.float()
 
 
 def _square(pixels: Pixels, *, side: int) -> Tensor:
@@ -93,7 +94,7 @@ def _square(pixels: Pixels, *, side: int) -> Tensor:
     top, left = (height - short) // 2, (width - short) // 2
     middle = np.ascontiguousarray(pixels[top : top + short, left : left + short])
     tensor = torch.from_numpy(middle).permute(2, 0, 1)[None].float()
-    sized: Tensor = nnf.interpolate(tensor, size=(side, side), mode="bicubic", antialias=True)
+    sized = nnf.interpolate(tensor, size=(side, side), mode="bicubic", antialias=True)
     return sized.round().clamp(0, 255).to(torch.uint8)
 
 
