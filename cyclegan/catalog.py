@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from cyclegan.checkpoint import Checkpoint
+from cyclegan.checkpoint import Checkpoint, kind_of
 from cyclegan.errors import CheckpointError, UsageError, did_you_mean, shown
 from cyclegan.foreign import read_foreign
 from cyclegan.networks import NETWORKS
@@ -52,8 +52,8 @@ def runs(root: Path = RUNS) -> list[Path]:
 
 
 def newest_run() -> Path:
-    """Return the run folder under runs/ that was trained last; raises CheckpointError when there is none."""
-    found = runs()
+    """Return the run folder under runs/ whose translators were trained last; raises CheckpointError without one."""
+    found = [run for run in runs() if kind_of(_of_run(run)) != "sampler"]
     if not found:
         raise CheckpointError(
             "no trained run under runs/", hint=f"-m names weights, for example -m {next(iter(shelf()), 'RUN')}"

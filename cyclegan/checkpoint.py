@@ -89,6 +89,18 @@ class Checkpoint:
         return cls(about, tensors)
 
 
+def kind_of(path: Path) -> str | None:
+    """Return what a file says it holds, of which no more than the header is read; None where it does not say."""
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size)) if size <= HEADER_LIMIT else {}
+        kind = json.loads(header["__metadata__"]["styl"])["kind"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return kind if isinstance(kind, str) else None
+
+
 _FOR = {"sampler": "styl sample draws from it", "translator": "styl translate applies it"}
 _OTHER_FILE = "name a .safetensors file that styl wrote; others come in with styl import"
 

@@ -70,43 +70,35 @@ def test_a_picture_looks_the_same_kept_decoded_or_from_its_file(fit: Any, size: 
     direct = small(as_tensor(pixels), short=short, square=square)
     assert direct.shape == (3, 64, 64)
     assert torch.equal(small(as_tensor(kept), short=short, square=square), direct)
-    chw = as_tensor(pixels).contiguous()
-    assert torch.equal(small(chw, short=short, square=square), direct)
+    assert torch.equal(small(as_tensor(pixels).contiguous(), short=short, square=square), direct)
 
 
 def test_the_way_by_a_smaller_size_is_seen() -> None:
     sharp = as_tensor(noise(64, 64))
     assert torch.equal(small(sharp, short=64, square=False), sharp)
-    blurred = small(sharp, short=16, square=False)
-    assert blurred.float().std() < sharp.float().std() / 2
+    assert small(sharp, short=16, square=False).float().std() < sharp.float().std() / 2
 
 
 # --- what is remembered
 
 
 def test_what_is_remembered_is_bit_equal_and_survives_its_file(horses: Tensor, tmp_path: Path) -> None:
-    known = {
-        "horses": Familiar.learn(horses[:60], short=64, square=False),
-        "zebras": None,
-        "dark": Familiar.learn(horses[:60] // 2, short=70, square=True),
-    }
-    about, tensors = to_keep(known)
-    assert about["typicality"]["domains"] == [
-        {"name": "horses", "short": 64, "square": False},
-        {"name": "dark", "short": 70, "square": True},
-    ]
+    bright = Familiar.learn(horses[:60], short=64, square=False)
+    dark = Familiar.learn(horses[:60] // 2, short=70, square=True)
+    about, tensors = to_keep({"horses": bright, "zebras": None, "dark": dark})
+    assert [domain["name"] for domain in about["typicality"]["domains"]] == ["horses", "dark"]
     assert sum(t.numel() * t.element_size() for t in tensors.values()) < 200_000
     Checkpoint({"kind": "translator"} | about, tensors).save(tmp_path / "w.safetensors")
     found = Checkpoint.load(tmp_path / "w.safetensors", kind="translator")
     again = Familiar.learn(horses[:60].clone(), short=64, square=False)
     back = kept_of("horses", about=found.about, tensors=found.tensors)
-    assert again is not None
-    assert back is not None
+    assert again
+    assert back
     for name, tensor in again.typicality.tensors().items():
         assert torch.equal(tensors[f"typicality.0.{name}"], tensor)
     assert back.judge(horses[3]) == again.judge(horses[3])
     other = kept_of("dark", about=found.about, tensors=found.tensors)
-    assert other is not None
+    assert other
     assert (other.short, other.square) == (70, True)
     assert kept_of("zebras", about=found.about, tensors=found.tensors) is None
 
@@ -116,8 +108,8 @@ def test_what_does_not_say_what_it_is_is_not_asked(horses: Tensor) -> None:
     assert kept_of("horses", about={}, tensors={}) is None
     assert kept_of("horses", about=about, tensors={}) is None
     assert kept_of("horses", about={"typicality": 3}, tensors=tensors) is None
-    later = {"typicality": about["typicality"] | {"version": 2}}
-    assert kept_of("horses", about=later, tensors=tensors) is None
+    about["typicality"]["version"] += 1
+    assert kept_of("horses", about=about, tensors=tensors) is None
 
 
 def test_of_fewer_than_thirty_pictures_nothing_is_remembered(horses: Tensor) -> None:
@@ -130,7 +122,7 @@ def test_junk_in_the_folder_is_no_excuse_for_junk(horses: Tensor) -> None:
     pages = torch.stack([as_tensor(JUNK["text"]("horse", chance(1, "text", i))) for i in range(4)])
     found = torch.cat([pages, horses])
     familiar = Familiar.learn(found, short=64, square=False)
-    assert familiar is not None
+    assert familiar
     assert all(familiar.judge(page).unlike for page in pages)
     assert familiar.typicality.unlike(describe(horses)).sum() <= 1
     assert not Typicality.fit(describe(found)).unlike(describe(pages)).any(), "as if they were ordinary"
@@ -145,8 +137,7 @@ def test_scenes_are_ordinary_to_the_translator_on_the_shelf(shelf: dict[str, Tra
     judged = [judgement for judgement in found if judgement]
     assert len(judged) == 200
     assert sum(judgement.unlike for judgement in judged) <= 2
-    shares = sorted(judgement.unusualness for judgement in judged)
-    assert shares[100] == pytest.approx(0.5, abs=0.12)
+    assert sorted(judgement.unusualness for judgement in judged)[100] == pytest.approx(0.5, abs=0.12)
 
 
 @pytest.mark.parametrize("kind", JUNK)
@@ -164,15 +155,13 @@ def test_photographs_are_unlike_them(shelf: dict[str, Translator], name: str) ->
         pytest.skip("no photographs beside the checkout")
     for path in paths:
         judgement = shelf["zebras"].judge(read_rgb(path))
-        assert judgement
-        assert judgement.unlike
+        assert getattr(judgement, "unlike", False)
 
 
 def test_each_kind_of_frame_is_judged_alike(shelf: dict[str, Translator]) -> None:
     translator, (frame,) = shelf["zebras"], scenes("horse", 1, seed=3)
     number = translator.unusualness(frame)
     assert number is not None
-    assert 0 <= number <= 1
     floating = as_tensor(frame).double() / 127.5 - 1
     for same in (Image.fromarray(frame), as_tensor(frame), as_tensor(frame)[None], floating):
         assert translator.unusualness(same) == pytest.approx(number, abs=1e-4)
@@ -224,7 +213,7 @@ def test_many_inputs_are_told_of_in_one_line(shelf: dict[str, Translator], tmp_p
     heard, jobs = Heard(), jobs_of(tmp_path / "in", [*scenes("horse", 3, seed=3), ODD, ODD, ODD, ODD])
     summary = translate_files(knowing(shelf), jobs, settings=Settings(batch=3), progress=heard)
     assert [judgement.unlike for _, judgement in summary.judged] == [False] * 3 + [True] * 4
-    (line,) = [note for note in heard.notes if "unlike" in note]
+    (line,) = heard.notes
     assert line.startswith("note: 4 of 7 pictures are unlike the horses this model learnt from; ")
     entries = summary.encode()["inputs"]
     assert [entry["path"] for entry in entries] == [str(job.source) for job in jobs]
@@ -248,10 +237,8 @@ def test_weights_that_remember_nothing_are_silent(tmp_path: Path) -> None:
     assert old.unusualness(ODD) is None
     heard, jobs = Heard(), jobs_of(tmp_path / "in", [ODD])
     summary = translate_files(shifting(3), jobs, progress=heard)
-    assert summary.encode()["inputs"] == []
-    assert heard.notes == []
-    outcome = old.file(jobs[0].source, tmp_path / "b.png")
-    assert outcome.judgement is None
+    assert (summary.encode()["inputs"], heard.notes) == ([], [])
+    assert old.file(jobs[0].source, tmp_path / "b.png").judgement is None
 
 
 def test_the_command_notes_it_in_a_line_and_gives_programs_the_number(
@@ -270,9 +257,8 @@ def test_the_command_notes_it_in_a_line_and_gives_programs_the_number(
     assert "note: saloon.png is unlike the horses this model learnt from (more unusual than all of them); expect" in err
     odd, plain = json.loads(out)["inputs"]
     assert odd == {"path": "saloon.png", "unusualness": 1.0, "unlike": True}
-    assert plain["path"] == "horse.png"
+    assert (plain["path"], plain["unlike"]) == ("horse.png", False)
     assert plain["unusualness"] < 0.99
-    assert not plain["unlike"]
 
 
 # --- training
@@ -305,9 +291,9 @@ def test_every_translator_remembers_and_a_stopped_run_remembers_the_same(
     assert result(tmp_path / "run") == result(tmp_path / "straight")
     last, best = (remembered(tmp_path / f"run/weights/{name}.safetensors") for name in ("last", "best"))
     assert last == best
-    assert {name.split(".")[1] for name in last} == {"0", "1"}
+    assert len(last) == 16  # eight of each domain
     translator = Translator.load(tmp_path / "run", to="x", device="cpu")
     assert translator.familiar is not None
-    assert (translator.familiar.short, translator.familiar.square) == (40, False)
+    assert (translator.familiar.short, translator.familiar.square) == (40, False)  # 1.25 × 32
     found = [translator.judge(pixels) for pixels in [*scenes("zebra", 4, seed=5), ODD]]
     assert [bool(judgement and judgement.unlike) for judgement in found] == [False, False, False, False, True]

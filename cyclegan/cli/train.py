@@ -70,9 +70,8 @@ def train(
 ) -> int:
     """Learn to translate between two unpaired folders, or to draw what is in one. The same command again continues."""
     flags = zip(FLAGS, (size, batch, images, minutes, precision, seed), strict=True)
-    overrides = [*(set_ or []), *(f"{name}={value}" for name, value in flags if value is not None)]
-    overrides += [f"data.only={only.resolve()}"] if only else []
-    overrides += ["data.balance=nearest"] if balance else []
+    chosen = ([f"data.only={only.resolve()}"] if only else []) + ["data.balance=nearest"] * balance
+    overrides = [*(set_ or []), *(f"{name}={value}" for name, value in flags if value is not None), *chosen]
     experiment = Experiment.load(preset, overrides=overrides)
     given = tuple(folders or map(Path, experiment.data.folders))
     if dry_run and not given:
@@ -83,8 +82,7 @@ def train(
     if dry_run:
         return describe(experiment, larger_folder=max(counts), device=device, as_json=as_json)
     directory = output or _place(experiment)
-    found = ", ".join(f"{name}: {number} pictures" for name, number in zip(names, counts, strict=True))
-    say(f"{found}, into {shown(directory)}")
+    say(f"{_counted(names, counts)}, into {shown(directory)}")
     ended = carry_out(experiment, directory, How(device, workers, features, tensorboard, strict, allow_changed_data))
     result(ended.line, summary=ended.summary, as_json=as_json)
     return ended.code
@@ -94,6 +92,10 @@ def _named(folders: tuple[Path, ...], wanted: tuple[str, ...]) -> tuple[str, ...
     if len(folders) == 1 and len(wanted) != 2:
         return wanted or names_of(folders)
     return two_names(wanted or names_of(folders))
+
+
+def _counted(names: tuple[str, ...], counts: list[int]) -> str:
+    return ", ".join(f"{name}: {number} pictures" for name, number in zip(names, counts, strict=True))
 
 
 def _place(experiment: Experiment) -> Path:

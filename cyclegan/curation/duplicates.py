@@ -160,8 +160,10 @@ def blocks(a: Tensor, b: Tensor, inside: Tensor) -> Tensor:
 
 
 def smaller(pictures: Tensor, side: int) -> Tensor:
+    """Return pictures (N, C, H, H) with sides of so many pixels, each the mean of what it covers."""
     return functional.interpolate(pictures, size=(side, side), mode="area")
 
 
 def smooth(pictures: Tensor) -> Tensor:
+    """Return pictures whose pixels are the means of three by three."""
     return functional.avg_pool2d(functional.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, stride=1)

@@ -52,23 +52,9 @@ def inspect(
 def _table(found: Findings, gathered: Gathered, looked: Scan) -> dict[str, Any]:
     names, paths = [album.name for album in looked.albums], gathered.paths
     folder = [names[f] for f in gathered.folders.tolist()]
-    odd = found.odd.tolist()
-
-    def path(place: int | None) -> str | None:
-        return None if place is None else paths[place]
-
     return {
         "folders": [_folder(album) for album in looked.albums],
-        "odd": [
-            {
-                "path": paths[i],
-                "score": round(float(found.score[i]), 3),
-                "folder": folder[i],
-                "flagged": odd[i],
-                "nearest": path(found.nearest[i]),
-            }
-            for i in found.score.argsort(descending=True, stable=True).tolist()
-        ],
+        "odd": list(_odd(found, paths, folder)),
         "duplicates": [
             {
                 "first": paths[p.first],
@@ -94,6 +80,19 @@ def _table(found: Findings, gathered: Gathered, looked: Scan) -> dict[str, Any]:
         ],
         "separable": None if found.separable is None else round(found.separable, 4),
     }
+
+
+def _odd(found: Findings, paths: Sequence[str], folder: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield every picture, the most suspicious first."""
+    for place in found.score.argsort(descending=True, stable=True).tolist():
+        near = found.nearest[place]
+        yield {
+            "path": paths[place],
+            "score": round(float(found.score[place]), 3),
+            "folder": folder[place],
+            "flagged": bool(found.odd[place]),
+            "nearest": None if near is None else paths[near],
+        }
 
 
 def _folder(album: Album) -> dict[str, Any]:

@@ -86,11 +86,10 @@ class Translator:
         `to` is the domain to translate to; None takes the file's first direction. Larger pictures are translated with
         `scale_to` pixels on the short side, and get their size and fine detail back: 0 forbids it, None does so where
         a picture is far larger than those of the training, unless `tile` asks for the full size. `tile` is the side of
-        the tiles in pixels in which large pictures are translated, 0 forbids tiles, None leaves it to memory.
-        `precision` "auto" is "bf16" where the device gains by it and nobody sees it in these weights' pictures, as was
-        measured when they were saved; "fp32" is exact. `tell` gets a line when memory runs out and the tile is halved.
-        Raises CheckpointError for weights that are missing, damaged or unfit, UsageError for a domain the weights do
-        not know, for a package that an exported model needs, and for tiles of one.
+        large pictures' tiles in pixels, 0 forbids them, None leaves it to memory. `precision` "auto" is "bf16" where
+        the device gains by it and nobody sees it in these pictures, as was measured at saving; "fp32" is exact. `tell`
+        gets a line when memory runs out and the tile is halved. Raises CheckpointError for weights that are missing,
+        damaged or unfit, UsageError for an unknown domain, a package that an exported model needs, and its tiles.
         """
         path = catalog.find(name)
         if path.suffix.lower() in SUFFIXES:
