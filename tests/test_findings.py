@@ -116,6 +116,7 @@ def test_what_a_vae_says_counts_as_much() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(30, 35))
 def test_five_seeds_keep_what_was_promised(seed: int) -> None:
     """1,000 pictures a folder, junk 3 %, a rare group of 5 %, 30 misfiled, 20 copies: the closer look."""

@@ -69,9 +69,9 @@ def train(
     as_json: Json = False,
 ) -> int:
     """Learn to translate between two unpaired folders, or to draw what is in one. The same command again continues."""
-    flags = zip(FLAGS, (size, batch, images, minutes, precision, seed), strict=True)
-    chosen = ([f"data.only={only.resolve()}"] if only else []) + ["data.balance=nearest"] * balance
-    overrides = [*(set_ or []), *(f"{name}={value}" for name, value in flags if value is not None), *chosen]
+    flags: list[tuple[str, Any]] = [*zip(FLAGS, (size, batch, images, minutes, precision, seed), strict=True)]
+    flags += [("data.only", only and only.resolve()), ("data.balance", "nearest" if balance else None)]
+    overrides = [*(set_ or []), *(f"{name}={value}" for name, value in flags if value is not None)]
     experiment = Experiment.load(preset, overrides=overrides)
     given = tuple(folders or map(Path, experiment.data.folders))
     if dry_run and not given:
