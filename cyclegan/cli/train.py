@@ -77,21 +77,22 @@ def train(
     if dry_run and not given:
         return describe(experiment, larger_folder=1, device=device, as_json=as_json)
     counts = count(given, needed=experiment.folders, preset=preset)
-    names = _named(given, domains or (experiment.data.domains if not folders else ()))
-    experiment = experiment.replace(data__folders=tuple(str(f.resolve()) for f in given), data__domains=names)
+    experiment = _of(experiment, given, domains or (experiment.data.domains if not folders else ()))
     if dry_run:
         return describe(experiment, larger_folder=max(counts), device=device, as_json=as_json)
     directory = output or _place(experiment)
-    say(f"{_counted(names, counts)}, into {shown(directory)}")
+    say(f"{_counted(experiment.data.domains, counts)}, into {shown(directory)}")
     ended = carry_out(experiment, directory, How(device, workers, features, tensorboard, strict, allow_changed_data))
     result(ended.line, summary=ended.summary, as_json=as_json)
     return ended.code
 
 
-def _named(folders: tuple[Path, ...], wanted: tuple[str, ...]) -> tuple[str, ...]:
-    if len(folders) == 1 and len(wanted) != 2:
-        return wanted or names_of(folders)
-    return two_names(wanted or names_of(folders))
+def _of(experiment: Experiment, folders: tuple[Path, ...], wanted: tuple[str, ...]) -> Experiment:
+    """Return an experiment on these folders, with the names that are wanted, or theirs."""
+    one = len(folders) == 1 and len(wanted) != 2
+    names = wanted or names_of(folders)
+    places = tuple(str(folder.resolve()) for folder in folders)
+    return experiment.replace(data__folders=places, data__domains=names if one else two_names(names))
 
 
 def _counted(names: tuple[str, ...], counts: list[int]) -> str:

@@ -79,10 +79,11 @@ def findings(known: Described, folders: Tensor, pairs: list[Pair]) -> Findings:
     """Judge pictures by what is known of them; `folders` (N,) says where each lies, `pairs` which are copies."""
     copies = {p.second for p in pairs}  # of many copies no neighbourhood is thin: only the first is judged
     first = torch.tensor([i not in copies for i in range(len(folders))])
-    score, local = torch.zeros(len(folders)), torch.full((len(folders),), -torch.inf)
+    score = torch.zeros(len(folders))
+    seen, local = torch.full((2, len(folders)), -torch.inf)
     for folder in numbers(folders):
         own = (folders == folder) & first
-        score[own], local[own] = _oddness(known, own)
+        score[own], seen[own], local[own] = _oddness(known, own)
     for pair in sorted(pairs, key=lambda p: p.first):
         score[pair.second] = score[pair.first]
     sure, separable = _belonging(known, folders)
@@ -94,20 +95,23 @@ def findings(known: Described, folders: Tensor, pairs: list[Pair]) -> Findings:
         nearest=_nearest(known, folders, odd | wrong),
         pairs=pairs,
         misfiled=_misfiled(known, folders, sure, wrong),
-        groups=_groups(known, folders, odd | wrong | ~first),
+        groups=_groups(known, folders, (seen > ODD) | wrong | ~first),
         separable=separable,
     )
 
 
-def _oddness(known: Described, own: Tensor) -> tuple[Tensor, Tensor]:
-    """Return how unusual pictures of one folder are, and how thin it is around each, in robust deviations."""
+def _oddness(known: Described, own: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return how unusual pictures of one folder are, and how thin it is around each: by look, and by all that is known.
+
+    All in robust standard deviations.
+    """
     unusual = robust_z(Typicality.fit(known.look[own]).distances(known.look[own]))
-    thin = robust_z(local_outlier_factor(whiten(known.look[own])).log())
+    seen = thin = robust_z(local_outlier_factor(whiten(known.look[own])).log())
     if known.latent is not None:
         latent = known.latent[own]
         unusual = torch.maximum(unusual, robust_z(Gaussian.fit(latent).squares(latent).log()))
         thin = torch.maximum(thin, robust_z(local_outlier_factor(whiten(latent, keep=0.999)).log()))
-    return unusual.float(), thin.float()
+    return unusual.float(), seen.float(), thin.float()
 
 
 def _at_most(local: Tensor, folders: Tensor, wrong: Tensor) -> Tensor:
