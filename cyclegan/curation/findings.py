@@ -15,6 +15,7 @@ from cyclegan.curation.groups import counterpart, has_counterpart, small_groups
 from cyclegan.curation.neighbours import components, local_outlier_factor, nearest, robust_z, whiten
 
 ODD = 4.0  # robust standard deviations of the log of the local outlier factor
+UNUSUAL = 2.0  # robust standard deviations of the distance; thin places in the middle of a folder are no fault
 MOST = 0.05  # share of a folder that is set aside at most
 VOTERS = 15
 WRONG, SURE = 0.75, 0.8  # how sure it must be of a wrong folder, and of folders in general
@@ -88,7 +89,7 @@ def findings(known: Described, folders: Tensor, pairs: list[Pair]) -> Findings:
         score[pair.second] = score[pair.first]
     sure, separable = _belonging(known, folders)
     wrong = (sure > WRONG) & torch.tensor(separable is not None and separable > SURE)
-    odd = _at_most(local, folders, wrong)
+    odd = _at_most(local, folders, barred=wrong | (score < UNUSUAL))
     return Findings(
         score=score,
         odd=odd,
@@ -114,11 +115,11 @@ def _oddness(known: Described, own: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return unusual.float(), seen.float(), thin.float()
 
 
-def _at_most(local: Tensor, folders: Tensor, wrong: Tensor) -> Tensor:
-    """Return what is set aside: beyond the limit and in the right folder, but never more than a share of a folder."""
+def _at_most(local: Tensor, folders: Tensor, *, barred: Tensor) -> Tensor:
+    """Return what is set aside: beyond the limit and not barred, but never more than a share of a folder."""
     odd = torch.zeros(len(folders), dtype=torch.bool)
     for folder in numbers(folders):
-        own = ((folders == folder) & ~wrong & (local > ODD)).nonzero()[:, 0]
+        own = ((folders == folder) & ~barred & (local > ODD)).nonzero()[:, 0]
         most = int(MOST * int((folders == folder).sum()))
         odd[own[local[own].argsort(descending=True)[:most]]] = True
     return odd
