@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from cyclegan.errors import shown
 from cyclegan.files import write_atomic
 from cyclegan.reporting import findings as told
 from cyclegan.reporting.findings import Findings, many, percent, summary
+from cyclegan.reporting.page import template
 from cyclegan.reporting.thumbnails import thumbnails
 from cyclegan.reporting.words import decimals, printable
 
@@ -66,14 +65,7 @@ def write_inspection(findings: Findings, target: Path) -> None:
     """
     chapters = [chapter for chapter in _chapters(findings) if chapter.parts]
     small = thumbnails(shot.path for c in chapters for part in c.parts for card in part.cards for shot in card)
-    engine = Environment(
-        loader=PackageLoader("cyclegan", "reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = engine.get_template("inspection.html").render(
+    page = template("inspection.html").render(
         title=" and ".join(printable(folder["name"]) for folder in findings["folders"]),
         verdict=_verdict(findings),
         facts=_facts(findings),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from cyclegan.reporting.advice import Advice
 from cyclegan.reporting.chart import Chart
@@ -87,14 +87,19 @@ class Page:
     above: str = field(default="styl")
 
 
-def render(page: Page) -> bytes:
-    """Return the page as HTML in UTF-8; what is no text in a name is written out."""
+def template(name: str) -> Template:
+    """Return a page of this room to be filled in; whatever is filled in is escaped, and nothing may be left out."""
     loader = PackageLoader("cyclegan", "reporting")
     engine = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    engine.tests["a"] = lambda block, name: type(block).__name__ == name
-    return engine.get_template("page.html").render(page=page).encode("utf-8", "backslashreplace")
+    engine.tests["a"] = lambda block, kind: type(block).__name__ == kind
+    return engine.get_template(name)
+
+
+def render(page: Page) -> bytes:
+    """Return the page as HTML in UTF-8; what is no text in a name is written out."""
+    return template("page.html").render(page=page).encode("utf-8", "backslashreplace")
 
 
 def picture(path: Path, *, title: str, note: str = "") -> Picture | None:
