@@ -57,6 +57,8 @@ def sample(
     from cyclegan.translation.sampler import Sampler
 
     sampler = Sampler.load(model, device=device)
+    if sampler.note:
+        say(f"note: {sampler.note}")
     moving = target.suffix.lower() in FILM_SUFFIXES
     wanted = count or (240 if moving else 9 if between else 16)
     frames = _frames(sampler, wanted, seed=seed, between=between, walk=walk is not None)

@@ -32,6 +32,13 @@ class Sampler:
         source.network.to(device).eval()
         self.source, self.codec, self.domain, self.device = source, codec, domain, device
 
+    @property
+    def note(self) -> str | None:
+        """What a person should know before looking at the samples, or None."""
+        if self.source.mixture or not isinstance(self.source.network, Autoencoder):
+            return None
+        return "these weights were saved between two looks, without their density: drawn from N(0, I), which is worse"
+
     @classmethod
     def load(cls, name: str | Path, *, device: str = "auto") -> "Sampler":
         """Load a weights file or a run folder; raises CheckpointError for what is missing, damaged, or no sampler."""
