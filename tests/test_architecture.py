@@ -1,6 +1,7 @@
 """The house keeps its shape: imports only go down, doors to third parties are few, rooms stay small."""
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,6 +65,7 @@ FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.pop
 FORBIDDEN_METHODS = {"extractall", "unpack_archive"}
 
 
+@functools.cache
 def parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text("utf-8"), filename=str(path))
 
@@ -73,9 +75,14 @@ def room(path: Path) -> str:
     return first.removesuffix(".py")
 
 
+@functools.cache
+def nodes(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(parse(path)))
+
+
 def imported(path: Path) -> Iterator[str]:
     """Yield the full dotted name of everything a file imports, at the top or inside a function."""
-    for node in ast.walk(parse(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -99,7 +106,7 @@ def dotted(node: ast.expr) -> str:
 
 
 def calls(path: Path) -> Iterator[ast.Call]:
-    return (node for node in ast.walk(parse(path)) if isinstance(node, ast.Call))
+    return (node for node in nodes(path) if isinstance(node, ast.Call))
 
 
 def floor(name: str) -> int:
@@ -167,7 +174,7 @@ def test_networks_and_objectives_know_neither_files_nor_output(path: Path) -> No
 
 @each([path for path in MODULES if room(path) == "objectives"])
 def test_objectives_know_neither_devices_nor_optimisers(path: Path) -> None:
-    names = {node.attr for node in ast.walk(parse(path)) if isinstance(node, ast.Attribute)}
+    names = {node.attr for node in nodes(path) if isinstance(node, ast.Attribute)}
     assert not names & {"optim", "cuda", "item", "tolist", "numpy", "backward", "zero_grad"}
 
 
@@ -207,7 +214,7 @@ def test_nothing_that_runs_code_from_data(path: Path) -> None:
 @each(MODULES)
 def test_rooms_stay_small(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= 300
-    for node in ast.walk(parse(path)):
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert node.end_lineno is not None
             lines = node.end_lineno - node.lineno + 1
@@ -221,7 +228,7 @@ def test_names_say_what_is_inside(path: Path) -> None:
 
 @each(MODULES)
 def test_errors_are_not_swallowed(path: Path) -> None:
-    for node in ast.walk(parse(path)):
+    for node in nodes(path):
         if isinstance(node, ast.ExceptHandler):
             assert node.type is not None, f"line {node.lineno}: except without a kind"
             wide = dotted(node.type) in ("Exception", "BaseException")

@@ -404,21 +404,33 @@ def test_what_counts_as_a_hit_is_no_gift() -> None:
     assert hit(next(points(4000))[0]) == (25, pytest.approx(1, abs=0.005))
 
 
-@pytest.mark.timeout(400)  # 20 s on a core of its own
-def test_25_gaussians_are_all_found() -> None:
+def learnt(steps: int) -> tuple[int, float]:
+    """Learn the 25 for so many steps, and return how many are hit and what share of all lies near to one."""
     torch.manual_seed(0)
     objective = GAN(G=PointGenerator(), D=PointCritic(), gamma=0.05, gamma_every=4)
     training = Training(
-        images=3000 * 512, batch=512, learning_rate=5e-3, betas=(0.0, 0.99), decay=0.8, ema=4000, precision="fp32"
+        images=steps * 512, batch=512, learning_rate=5e-3, betas=(0.0, 0.99), decay=0.8, ema=4000, precision="fp32"
     )
     with one_thread():
         trainer = Trainer(objective, training)
         for _ in trainer.reports(points(512)):
             pass
         with trainer.averaged(), torch.no_grad():
-            found, near = hit(objective.G(torch.randn(4000, 2, generator=torch.Generator().manual_seed(9))))
+            return hit(objective.G(torch.randn(4000, 2, generator=torch.Generator().manual_seed(9))))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)  # 20 s on a core of its own
+def test_25_gaussians_are_all_found() -> None:
+    found, near = learnt(3000)
     assert found >= 24
     assert near >= 0.85
+
+
+def test_most_gaussians_are_found_in_seconds() -> None:
+    found, near = learnt(600)
+    assert found >= 23
+    assert near >= 0.65  # points that lie anywhere have 0.5
 
 
 GROUNDS = ("sand", "snow", "dusk")

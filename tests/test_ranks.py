@@ -99,6 +99,7 @@ def test_two_ranks_equal_one_process_that_accumulates_two(folders: list[str], al
     assert looks[0] == looks[1]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_ranks(folders: list[str], alone: Path, tmp_path: Path) -> None:
     """One process that accumulates begins, two ranks finish: the option changes, the mathematics does not."""
     run = tmp_path / "run"
@@ -111,6 +112,7 @@ def test_a_run_goes_on_with_another_number_of_ranks(folders: list[str], alone: P
     assert_equal_runs(run, whole)
 
 
+@pytest.mark.slow
 def test_a_signal_to_the_launcher_saves_and_the_same_command_goes_on(
     folders: list[str], tmp_path: Path, alone: Path
 ) -> None:
