@@ -146,3 +146,16 @@ def test_five_seeds_keep_what_was_promised(seed: int) -> None:
         assert weights.shown(rare[own]) >= 3
         assert weights.shown(junk[own]) <= 0.3
         assert weights.effective >= 0.35
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_group_without_its_like_in_the_other_folder_is_told_and_not_raised() -> None:
+    horses, zebras = planted.folder("horse", 1000, seed=31), planted.folder("zebra", 1000, seed=31, rare=0.0)
+    everything = gathered(horses, zebras)
+    known = described(everything, looked_at(everything.pictures), acquaint(everything, seed=1))
+    found = findings(known, everything.folders, [])
+    (snow,) = [group for group in found.groups if horses.where("rare")[group.members].double().mean() > 0.9]
+    assert snow.stranded
+    own = torch.arange(1000)
+    assert _controlled(known.together, found, own).shown(snow.members) <= 1
