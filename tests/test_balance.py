@@ -85,7 +85,7 @@ def folders(tmp_path: Path) -> tiny.Folders:
     return tmp_path / "x", tmp_path / "y"
 
 
-@pytest.mark.parametrize("how", ["nearest", "maximum", "product"])
+@pytest.mark.parametrize("how", ["nearest", "product"])
 def test_a_run_remembers_its_balance_and_says_it(
     folders: tiny.Folders, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

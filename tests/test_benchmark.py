@@ -205,6 +205,7 @@ def test_rows_for_programs_and_people() -> None:
 # --- the command
 
 
+@pytest.mark.slow
 def test_one_json_line_for_each_row(styl: Run) -> None:
     words = ["--verb", "translate", "--size", "16x24", "--preset", "tiny", "--batch", "2", "--device", "cpu"]
     code, out, err = styl("bench", *words, "--repeats", "2", "--seconds", "0.01", "--json")

@@ -24,7 +24,6 @@ SIDE = 32  # pixels at which samples are compared with the folder's pictures
 COPY = 0.5  # share of the usual distance between neighbours in the folder, below which a sample is a copy
 COPYING = 0.1  # share of copies that is alarming
 CAPTIONS = {"decoded_x": "decoded"}
-AGAIN = "samples"  # of a preview: they stand beside what they are nearest to
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,7 @@ class SampleLooker:
                 figures["error"] = self._error(network)
         objective.train()
         alarms = alarming(self.domain, figures) if progress >= EARLY else ()
-        rows = {CAPTIONS.get(name, self.domain): row for name, row in rows.items() if name != AGAIN}
-        shown = {caption: frames(self.codec.decode(row)) for caption, row in rows.items()}
+        shown = {CAPTIONS.get(name, self.domain): frames(self.codec.decode(row)) for name, row in rows.items()}
         sheet, extremes = contact_sheet(shown | _pairs(draw)), _extremes(draw, witness(drawn, self.real))
         return Look(sheet, extremes, {self.domain: figures}, alarms, rounding={}, mixture=source.mixture)
 
