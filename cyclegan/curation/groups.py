@@ -23,9 +23,9 @@ def small_groups(features: Tensor, *, set_aside: Tensor) -> list[list[int]]:
     """Find small groups among pictures with features (N, D), largest first; those with `set_aside` (N,) never belong.
 
     The thinnest tenth (then less) is joined where two are among each other's ten nearest; what hangs together takes in,
-    once, every picture most of whose nearest lie inside. Features are those before any whitening: their principal components
-    have to come in their order. Features that are the same for a picture and its mirror image (the mean of both) keep
-    a group from falling into two by where its animals look.
+    once, every picture most of whose nearest lie inside. Features are those before any whitening: their principal
+    components have to come in their order. Features that are the same for a picture and its mirror image (the mean of
+    both) keep a group from falling into two by where its animals look.
     """
     kept = (~set_aside).nonzero()[:, 0]
     if len(kept) <= FRIENDS:
