@@ -106,6 +106,21 @@ def test_a_run_remembers_its_balance_and_says_it(
     tiny.train(chosen.replace(training__images=20), run, device="cpu", workers=0, features="own")
 
 
+def test_folders_that_moved_keep_their_balance(
+    folders: tiny.Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cyclegan.training.acquaintance.LEAST", 320)
+    chosen, run = tiny.experiment(folders, "data.balance=nearest"), tmp_path / "run"
+    tiny.train(chosen, run, device="cpu", workers=0, features="own")
+    before = json.loads((run / "balance.json").read_text())["weights"]
+    moved = tuple(str(folder.rename(folder.with_name(f"{folder.name}-moved"))) for folder in folders)
+    again = chosen.replace(data__folders=moved, training__images=20)
+    tiny.train(again, run, device="cpu", workers=0, features="own")
+    after = json.loads((run / "balance.json").read_text())["weights"]
+    assert set(after) == {path.replace("/x/", "/x-moved/").replace("/y/", "/y-moved/") for path in before}
+    assert sorted(after.values()) == pytest.approx(sorted(before.values()), abs=1e-3)
+
+
 def test_another_folder_or_option_is_looked_at_anew(tmp_path: Path) -> None:
     kept = Balance({"a": 2.0, "b": 0.5}, "done", {"seed": 0})
     file = tmp_path / "balance.json"

@@ -59,7 +59,8 @@ def balanced(
         return None
     if not ranks.first:
         return _told(None, ranks)
-    about = {"pictures": looked.fingerprint, "seed": experiment.seed, "how": data.balance, "alpha": data.balance_alpha}
+    about = {"pictures": looked.fingerprint, "folders": list(data.folders), "seed": experiment.seed}
+    about |= {"how": data.balance, "alpha": data.balance_alpha}  # weights go by path: a folder that moved is new
     found = Balance.load(directory / MEMORY, about=about) or _found(experiment, about, device=device, tell=tell)
     return _told(found, ranks) if ranks.count > 1 else found
 
@@ -67,6 +68,8 @@ def balanced(
 def _found(experiment: Experiment, about: Mapping[str, Any], *, device: str, tell: Tell) -> Balance:
     small = scan(_small(experiment.data), tell=lambda done, of: tell({"looked": done, "of": of}))
     gathered = gather(small.albums)
+    for line in gathered.lost:
+        tell({"note": line})
     weigh = _as_published(experiment.data) if experiment.data.balance in ("maximum", "product") else None
     network = acquaint(gathered, device=device, seed=experiment.seed, weigh=weigh or _by_neighbours)
     known = described(gathered, looked_at(gathered.pictures), network)

@@ -35,6 +35,8 @@ def inspect(
     data = dataclasses.replace(DATA, folders=tuple(map(str, folders)), domains=tuple(names))
     found = scan(data, tell=lambda done, of: tell({"looked": done, "of": of}))
     gathered = gather(found.albums)
+    for line in gathered.lost:
+        tell({"note": line})
     pairs, known = pairs_among(gathered.pictures, gathered.folders), looked_at(gathered.pictures)
 
     def table(stage: str) -> dict[str, Any]:
