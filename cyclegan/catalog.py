@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from cyclegan.checkpoint import Checkpoint, kind_of
+from cyclegan.checkpoint import Checkpoint, kind_of, said_of
 from cyclegan.errors import CheckpointError, UsageError, did_you_mean, shown
 from cyclegan.foreign import read_foreign
 from cyclegan.networks import NETWORKS
@@ -59,6 +59,12 @@ def newest_run() -> Path:
             "no trained run under runs/", hint=f"-m names weights, for example -m {next(iter(shelf()), 'RUN')}"
         )
     return found[0]
+
+
+def of_voices(name: str | Path) -> bool:
+    """Tell whether weights say that they are for voices, and not for pictures; raises CheckpointError."""
+    codec = said_of(find(name)).get("codec")
+    return isinstance(codec, dict) and codec.get("name") == "voice"
 
 
 def load_sampler(name: str | Path) -> Checkpoint:

@@ -90,15 +90,21 @@ class Checkpoint:
 
 
 def kind_of(path: Path) -> str | None:
-    """Return what a file says it holds, of which no more than the header is read; None where it does not say."""
+    """Return what a file says it holds; None where it does not say."""
+    kind = said_of(path).get("kind")
+    return kind if isinstance(kind, str) else None
+
+
+def said_of(path: Path) -> dict[str, Any]:
+    """Return what a file says of itself, unverified, of which no more than the header is read; else nothing."""
     try:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(size)) if size <= HEADER_LIMIT else {}
-        kind = json.loads(header["__metadata__"]["styl"])["kind"]
+        about = json.loads(header["__metadata__"]["styl"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return kind if isinstance(kind, str) else None
+        return {}
+    return about if isinstance(about, dict) else {}
 
 
 _FOR = {"sampler": "styl sample draws from it", "translator": "styl translate applies it"}

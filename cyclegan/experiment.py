@@ -22,12 +22,17 @@ from cyclegan.recipes import (
     DCGANCritic,
     DCGANGenerator,
     Distillation,
+    GatedPatchGAN,
+    MaskCycleGAN,
     NoCritic,
     PatchGAN,
+    Pictures,
     R3Critic,
     R3Generator,
     ResNet,
+    TwoOneTwo,
     UNet,
+    Voice,
 )
 from cyclegan.tables import Table, decode, flat, gather, merge, nest, nested, option, toml_lines
 
@@ -38,7 +43,7 @@ class Data:
 
     folders: tuple[str, ...] = option((), "one folder a domain")
     domains: tuple[str, ...] = option((), "the domains' names")
-    size: int = option(256, "pixels of the square that is trained on", low=16, high=4096)
+    size: int = option(256, "pixels of the square that is trained on; of voices, frames", low=16, high=4096)
     enlarge: float = option(
         1.1171875, "pictures are resized to this times the size, then cropped (286/256)", low=1, high=4
     )
@@ -93,9 +98,10 @@ class Experiment:
 
     seed: int = option(0, "the same seed gives the same run", low=0, high=2**32 - 1)
     data: Data = field(default_factory=Data)
-    translator: ResNet | UNet | Autoencoder | R3Generator | DCGANGenerator = field(default_factory=ResNet)
-    critic: PatchGAN | R3Critic | DCGANCritic | NoCritic = field(default_factory=PatchGAN)
-    objective: CycleGAN | Distillation | VAE | GAN = field(default_factory=CycleGAN)
+    codec: Pictures | Voice = field(default_factory=Pictures)
+    translator: ResNet | UNet | TwoOneTwo | Autoencoder | R3Generator | DCGANGenerator = field(default_factory=ResNet)
+    critic: PatchGAN | GatedPatchGAN | R3Critic | DCGANCritic | NoCritic = field(default_factory=PatchGAN)
+    objective: CycleGAN | MaskCycleGAN | Distillation | VAE | GAN = field(default_factory=CycleGAN)
     training: Training = field(default_factory=Training)
     every: Every = field(default_factory=Every)
 
@@ -150,13 +156,19 @@ class Experiment:
         """How many folders it learns from: two that are translated into each other, or one to draw from."""
         return 1 if isinstance(self.objective, VAE | GAN) else 2
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of what networks are trained on: pictures, or coefficients and frames."""
+        size = self.data.size
+        return (1, self.codec.coefficients, size) if isinstance(self.codec, Voice) else (3, size, size)
+
     def without_places(self) -> "Experiment":
         """Return the experiment without what only this machine knows: where pictures and a teacher lie."""
         kept = self.replace(data__folders=(), data__only="")
         return kept.replace(objective__teacher="") if isinstance(self.objective, Distillation) else kept
 
     def _check_parts(self) -> None:
-        """Raise UsageError unless translator and critic are of the kinds that the objective plays with."""
+        """Raise UsageError unless codec, translator and critic are of the kinds that the objective plays with."""
         for part, fitting in PARTS[self.objective.name].items():
             name = getattr(self, part).name
             if name not in fitting:
@@ -166,7 +178,7 @@ class Experiment:
     def _check_size(self) -> None:
         """Raise UsageError unless the networks can take the size; what they need, they say themselves (tested)."""
         size, layers = self.data.size, self.critic.layers if isinstance(self.critic, PatchGAN) else 0
-        if isinstance(self.translator, ResNet) and not self.translator.kernel % 2:
+        if isinstance(self.translator, ResNet | TwoOneTwo) and not self.translator.kernel % 2:
             what = f"translator.kernel = {self.translator.kernel} has no middle"
             raise UsageError(what, hint="an odd number: 3, 5 or 7")
         multiple = self._multiple()
@@ -177,11 +189,23 @@ class Experiment:
             what = f"data.size = {size} does not fit: {layers} layers of the critic need {3 << layers} pixels"
             raise UsageError(what, hint=f"for example --set critic.layers={layers - 1}, or a larger --size")
 
+        self._check_frames()
+
+    def _check_frames(self) -> None:
+        """Raise UsageError unless the networks can take as many coefficients, and as many frames."""
+        height, frames = self.codec.coefficients if isinstance(self.codec, Voice) else 4, self.data.size
+        if height % 4:
+            what = f"codec.coefficients = {height} does not fit: they are halved twice"
+            raise UsageError(what, hint=f"for example --set codec.coefficients={height // 4 * 4}")
+        if isinstance(self.critic, GatedPatchGAN) and frames <= 1 << self.critic.layers:
+            what = f"data.size = {frames} does not fit: {self.critic.layers} layers of the critic need more frames"
+            raise UsageError(what, hint=f"for example --set critic.layers={self.critic.layers - 1}, or a larger --size")
+
     def _multiple(self) -> int:
         """Return what the size must be a multiple of."""
         if isinstance(self.translator, UNet):
             return 1 << self.translator.depth
-        if isinstance(self.translator, ResNet):
+        if isinstance(self.translator, ResNet | TwoOneTwo):
             return 4
         return 1 << max(0, (self.data.size // 4).bit_length() - 1)  # halved until four to seven pixels are left
 
@@ -194,10 +218,15 @@ class Experiment:
 
 
 PARTS: dict[str, dict[str, tuple[str, ...]]] = {  # what each objective plays with
-    "cyclegan": {"translator": ("resnet", "unet"), "critic": ("patchgan",)},
-    "distillation": {"translator": ("resnet", "unet"), "critic": ("patchgan",)},
-    "vae": {"translator": ("autoencoder",), "critic": ("none",)},
-    "gan": {"translator": ("r3-generator", "dcgan-generator"), "critic": ("r3-critic", "dcgan-critic")},
+    "cyclegan": {"codec": ("pictures",), "translator": ("resnet", "unet"), "critic": ("patchgan",)},
+    "mask-cyclegan": {"codec": ("voice",), "translator": ("2-1-2d",), "critic": ("gated-patchgan",)},
+    "distillation": {"codec": ("pictures",), "translator": ("resnet", "unet"), "critic": ("patchgan",)},
+    "vae": {"codec": ("pictures",), "translator": ("autoencoder",), "critic": ("none",)},
+    "gan": {
+        "codec": ("pictures",),
+        "translator": ("r3-generator", "dcgan-generator"),
+        "critic": ("r3-critic", "dcgan-critic"),
+    },
 }
 
 

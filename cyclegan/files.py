@@ -256,3 +256,8 @@ def _refuse_overwriting(jobs: Sequence[Job]) -> None:
 def _identity(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_dev, status.st_ino
+
+
+def plain(name: str) -> str:
+    """Return a domain's name as part of a file's or a folder's name."""
+    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")[:64] or "domain"

@@ -13,6 +13,25 @@ Adversarial = Literal["least-squares", "hinge", "non-saturating", "wasserstein"]
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """Says that pictures are translated; see `cyclegan.codecs.Pictures`."""
+
+    name: Literal["pictures"] = option("pictures", "what is in the folders, as networks see it: red, green and blue")
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Options of `cyclegan.codecs.Voice`."""
+
+    name: Literal["voice"] = option("voice", "speech: its spectral envelope is translated, its pitch moved")
+    rate: int = option(
+        16_000, "samples a second; half of it is the highest pitch that is heard", low=16_000, high=48_000
+    )
+    coefficients: int = option(36, "numbers of the spectral envelope (mel-cepstrum), a multiple of 4", low=8, high=128)
+    period: float = option(5.0, "milliseconds from frame to frame", low=1, high=20)
+
+
+@dataclass(frozen=True)
 class ResNet:
     """Options of `cyclegan.networks.ResNet`."""
 
@@ -97,6 +116,53 @@ class Distillation:
     r1_every: int = option(8, "steps between two payments of r1, each as much larger", low=1, high=1000)
     augment: float = option(
         0.0, "chance that the critic sees a picture moved, or covered in part; for small folders", low=0, high=1
+    )
+
+
+@dataclass(frozen=True)
+class MaskCycleGAN:
+    """Options of `cyclegan.objectives.MaskCycleGAN`."""
+
+    name: Literal["mask-cyclegan"] = option(
+        "mask-cyclegan", "two translators that also fill in frames, two critics or four, and the way back: for voices"
+    )
+    adversarial: Literal["least-squares", "hinge", "non-saturating"] = option(
+        "least-squares", "what real and fake mean to the critics"
+    )
+    cycle: float = option(10.0, "λ: weight of coming back to the start", low=0)
+    cycle_end: float = option(1.0, "share of λ that is left at the end; it falls in a line", low=0, high=1)
+    identity: float = option(5.0, "weight of leaving alone what is already there; 0: not asked", low=0)
+    identity_until: float = option(
+        0.05, "share of the training after which that is no longer asked; 1: always asked", low=0, high=1
+    )
+    mask: float = option(0.5, "longest run of frames that is hidden, as a share of all; 0: none is", low=0, high=1)
+    two_step: float = option(1.0, "weight of deceiving critics of what came back as well; 0: there are none", low=0)
+    history: int = option(50, "how many earlier fakes the critics are reminded of; 0: none", low=0, high=10_000)
+    r1: float = option(0.0, "γ: how much a critic pays for being steep at what is real; 0: nothing", low=0)
+    r1_every: int = option(1, "steps between two payments of r1, each as much larger", low=1, high=1000)
+
+
+@dataclass(frozen=True)
+class TwoOneTwo:
+    """Options of `cyclegan.networks.TwoOneTwo`."""
+
+    name: Literal["2-1-2d"] = option("2-1-2d", "paints the change of a voice; its middle sees whole frames")
+    width: int = option(64, "channels after the first convolution", low=1, high=1024)
+    inner: int = option(256, "channels in the middle, where a frame is a single place", low=1, high=4096)
+    blocks: int = option(6, "residual blocks in the middle", low=1, high=64)
+    kernel: int = option(
+        15, "frames that the first and the last convolution see, an odd number; a third of it between", low=3, high=31
+    )
+
+
+@dataclass(frozen=True)
+class GatedPatchGAN:
+    """Options of `cyclegan.networks.GatedPatchGAN`."""
+
+    name: Literal["gated-patchgan"] = option("gated-patchgan", "judges overlapping patches of a voice")
+    width: int = option(64, "channels after the first convolution", low=1, high=1024)
+    layers: int = option(
+        3, "strided layers: 3 see 33 frames and coefficients, 2 see 17, 1 sees 9, 0 sees 5", low=0, high=6
     )
 
 

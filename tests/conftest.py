@@ -1,5 +1,9 @@
 """What holds for every test: nothing is kept in the home of whoever runs them, and what forks comes before threads."""
 
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: small networks are faster so, and everywhere the same
+
 import pytest
 
 THREADED = ("test_benchmark.py", "test_export.py")  # start autograd's threads; a child forked later cannot learn

@@ -42,6 +42,8 @@ DOORS = {  # third parties, and the rooms that may talk to them
     "cv2": {"training", "translation"},
     "av": {"media"},
     "psutil": {"translation"},
+    "pyworld": {"codecs"},
+    "scipy": {"codecs"},
     "onnx": {"translation"},
     "onnxscript": {"translation"},
     "onnxruntime": {"translation"},

@@ -38,8 +38,8 @@ from tiny import (
 
 from cyclegan import catalog
 from cyclegan.checkpoint import Checkpoint
+from cyclegan.codecs import Pictures
 from cyclegan.errors import CheckpointError
-from cyclegan.training.run import CODEC
 from cyclegan.training.runfolder import RunFolder
 from cyclegan.training.trainer import Trainer
 
@@ -226,7 +226,7 @@ def whole_run(folders: Folders, run: Path, begin: Callable[[], None]) -> None:
 
 def newest(folders: Folders, run: Path) -> int:
     """Return the images of the state that a training would go on from, 0 where it would begin anew."""
-    found = RunFolder(run, experiment(folders, ONE_LOOK), codec=CODEC).state
+    found = RunFolder(run, experiment(folders, ONE_LOOK), codec=Pictures()).state
     return int(found.about["images"]) if found else 0
 
 

@@ -424,12 +424,15 @@ PARTNERS: list[tuple[Any, Callable[..., Any]]] = [
     (recipes.ResNet, NETWORKS["resnet"]),
     (recipes.UNet, NETWORKS["unet"]),
     (recipes.PatchGAN, NETWORKS["patchgan"]),
+    (recipes.TwoOneTwo, NETWORKS["2-1-2d"]),
+    (recipes.GatedPatchGAN, NETWORKS["gated-patchgan"]),
     (recipes.Autoencoder, NETWORKS["autoencoder"]),
     (recipes.R3Generator, NETWORKS["r3-generator"]),
     (recipes.R3Critic, NETWORKS["r3-critic"]),
     (recipes.DCGANGenerator, NETWORKS["dcgan-generator"]),
     (recipes.DCGANCritic, NETWORKS["dcgan-critic"]),
     (recipes.CycleGAN, OBJECTIVES["cyclegan"]),
+    (recipes.MaskCycleGAN, OBJECTIVES["mask-cyclegan"]),
     (recipes.Distillation, OBJECTIVES["distillation"]),
     (recipes.VAE, OBJECTIVES["vae"]),
     (recipes.GAN, OBJECTIVES["gan"]),
@@ -458,9 +461,12 @@ def test_options_are_those_of_what_is_built(options: Any, built: Any) -> None:
             assert choices == wanted, spec.name
 
 
+TABLES_OF_CHOICE = ("codec", "translator", "critic", "objective")
+
+
 def test_every_choice_of_name_can_be_built() -> None:
     hints = get_type_hints(Experiment)
-    named = {table: {kind().name for kind in get_args(hints[table])} for table in ("translator", "critic", "objective")}
+    named = {table: {kind().name for kind in get_args(hints[table])} for table in TABLES_OF_CHOICE}
     assert named["translator"] | named["critic"] == {*NETWORKS, "none"}
     assert named["objective"] == set(OBJECTIVES) == set(PARTS)
     for game, parts in PARTS.items():
@@ -489,13 +495,14 @@ def test_a_gan_of_any_pair_takes_the_sizes_that_are_accepted(generator: str, cri
 def test_a_preset_builds_without_memory_and_keeps_the_size(name: str) -> None:
     settled = Experiment.load(name).settled(larger_folder=100)
     with torch.device("meta"):
-        objective = assemble(settled, channels=3, teacher=NETWORKS["resnet"](width=1))
-        picture = torch.empty(1, 3, settled.data.size, settled.data.size)
+        size, voice = settled.data.size, isinstance(settled.codec, recipes.Voice)
+        picture = torch.empty(1, 1, settled.codec.coefficients, size) if voice else torch.empty(1, 3, size, size)
+        objective = assemble(settled, channels=picture.shape[1], teacher=NETWORKS["resnet"](width=1))
         for name in objective.averaged:
             network = objective.get_submodule(name)
             taken = torch.empty(1, settled.translator.latent) if name == "G" and settled.folders == 1 else picture
             assert network(taken).shape == picture.shape
-        for critic in {"D", "D_x", "D_y"} & dict(objective.named_children()).keys():
+        for critic in {"D", "D_x", "D_y", "D2_x", "D2_y"} & dict(objective.named_children()).keys():
             assert objective.get_submodule(critic)(picture).shape[:2] == (1, 1)
 
 

@@ -46,12 +46,12 @@ from tiny import (
 
 from cyclegan import catalog
 from cyclegan.checkpoint import Checkpoint
+from cyclegan.codecs import Pictures
 from cyclegan.errors import InputError, StoppedEarly, UsageError
 from cyclegan.experiment import Experiment
 from cyclegan.networks.resnet import ResNet
 from cyclegan.tables import flat
 from cyclegan.training.begun import as_begun
-from cyclegan.training.run import CODEC
 from cyclegan.training.runfolder import RunFolder
 from cyclegan.training.trainer import Trainer
 
@@ -492,13 +492,13 @@ def test_every_option_may_change_or_is_refused_with_both_values(folders: Folders
         assert list(begun.differences(other)), name
         asked += 1
         if name in NOTED:
-            notes = RunFolder(stopped, other, codec=CODEC).notes
+            notes = RunFolder(stopped, other, codec=Pictures()).notes
             assert notes == [f"{name} is {new!r} from here on, it was {old!r}"]
         elif name in QUIET:
-            assert RunFolder(stopped, other, codec=CODEC).notes == []
+            assert RunFolder(stopped, other, codec=Pictures()).notes == []
         else:
             with pytest.raises(UsageError) as caught:
-                RunFolder(stopped, other, codec=CODEC)
+                RunFolder(stopped, other, codec=Pictures())
             assert f"was begun with {name} = {old!r}, now it is " in caught.value.what
             assert caught.value.hint
     assert asked > 30
@@ -506,7 +506,7 @@ def test_every_option_may_change_or_is_refused_with_both_values(folders: Folders
         "default", overrides=[*(o for o in OPTIONS if "translator" not in o), "translator.name=unet"]
     )
     with pytest.raises(UsageError, match="was begun with"):
-        RunFolder(stopped, unet.settled(20), codec=CODEC)
+        RunFolder(stopped, unet.settled(20), codec=Pictures())
 
 
 def test_what_may_change_goes_on(folders: Folders, run: Path) -> None:

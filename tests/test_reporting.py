@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -21,8 +22,10 @@ from cyclegan.cli.display import Display
 from cyclegan.cli.runs import runs as runs_verb
 from cyclegan.errors import InputError
 from cyclegan.experiment import Experiment
+from cyclegan.media.sounds.wav import encode_wav
 from cyclegan.reporting.advice import Story, advise
 from cyclegan.reporting.chart import BINS, Chart, Level, Mark, Series, tick_texts, ticks
+from cyclegan.reporting.curves import charts
 from cyclegan.reporting.log import read_log
 from cyclegan.reporting.report import report
 from cyclegan.reporting.runs import list_runs, read_run
@@ -479,6 +482,74 @@ def test_a_run_of_one_folder_is_told_as_one_that_draws(tmp_path: Path) -> None:
         assert words not in told, words
     assert (read_run(folder).domains, read_run(folder).draws) == (("photos",), True)
     assert read_run(make(tmp_path / "early", [], domains=("photos",), **kind)).domains == ("photos",)
+
+
+def spoken(images: int, kid: float, **of: Any) -> Line:
+    """Return a look at voices."""
+    known = {"cycle": 3.5, "change": 8.0, "modulation": 4.25} | of
+    return look(images, kid, untranslated=0.0 if images else 0.9, **known) | {"features": "manner"}
+
+
+def voice_run(folder: Path, **of: Any) -> Path:
+    """Write a run of voices, with sounds, as voice-tiny makes one."""
+    losses = {"back_x": 0.3, "D2_x": 0.25, "cycle_x": 0.4, "cycle_y": 0.5}
+    lines = [spoken(0, 0.9), *(line for n in (300, 600, 1000) for line in (step(n, **losses), spoken(n, 90 / n, **of)))]
+    make(folder, lines, saved=1000)
+    start = Experiment.load("voice-tiny").replace(training__images=1000, data__domains=("a", "b"))
+    (folder / "experiment.toml").write_text(start.toml())
+    (folder / "samples").mkdir()
+    for name in ("a-1", "a-1-to-b", "a-2", "a-2-to-b", "a-3", "b-1-to-a"):  # of the last two a half is missing
+        (folder / "samples" / f"{name}.wav").write_bytes(encode_wav(np.zeros(8), rate=16_000))
+    facts = [{"digest": str(i), "height": 37, "width": 9, "seconds": 2.0 + i, "rate": 8000} for i in range(30)]
+    facts[5] = {"digest": "5", "problem": "nothing but silence"}
+    albums = [{"name": n, "folder": n, "pictures": {str(i): [1, 2, f] for i, f in enumerate(facts)}} for n in "ab"]
+    (folder / "data.json").write_text(json.dumps({"albums": albums}))
+    return folder
+
+
+def test_a_run_of_voices_is_told_as_one_to_listen_to(tmp_path: Path) -> None:
+    folder = voice_run(tmp_path / "run")
+    (folder / "weights").mkdir()
+    (folder / "weights" / "best.safetensors").write_bytes(b"never opened")
+    found = page(folder)
+    heard = [address for address in found.addresses if address.startswith("data:audio/wav;base64,")]
+    assert len(heard) == found.tags.count("audio") == 4
+    told = found.text.split("Settings")[0]
+    for words in (
+        "1,000 pieces seen, KID × 1000 90.0",
+        f"styl translate RECORDINGS -m {folder}/weights/best.safetensors",
+        "a to b, at the last look a as b a as b",
+        "There and back mel-cepstral distance of held-back speech, dB",
+        "There and back, while training mean error, deviations of the envelope",
+        "back_x (a and back)",
+        "D2_x (a and back)",
+        "Fréchet distance there and back, dB change, dB diversity modulation, dB",
+        "last look, 1,000 90.0 ± 1.0 90.0 3.5 8.0 0.80 4.25",
+        "recordings 30 30 silent or damaged 1 1 copies 0 0 speech 8 min 08 s 8 min 08 s lengths 2.0 to 31.0 s",
+        "samples a second 8,000 8,000",
+        "pieces seen",
+    ):
+        assert words in told, words
+    assert "picture" not in told.lower().replace("picture_", "")
+    assert "levels of 255" not in told
+
+
+def test_curves_of_voices_are_in_their_own_units(tmp_path: Path) -> None:
+    """A cycle loss of 0.4 is 0.4 deviations, and no 51 levels of 255."""
+    drawn_of = {
+        chart.title: chart for chart in charts(read_run(voice_run(tmp_path / "run"))) if isinstance(chart, Chart)
+    }
+    batches = drawn_of["There and back, while training"].series
+    assert [[y for _, y in series.points] for series in batches] == [[0.4] * 3, [0.5] * 3]
+    assert all(chart.x_name == "pieces seen" for chart in drawn_of.values())
+    assert {s.name for s in drawn_of["Modulation"].series} == {"to a", "to b"}
+
+
+def test_voices_that_do_not_change_are_told_in_decibels(tmp_path: Path) -> None:
+    said = advise(Story(read_run(voice_run(tmp_path / "run", change=0.4)).log, speaks=True))
+    assert any("recordings change by less than 1 dB" in advice.found for advice in said)
+    said = advise(Story(read_run(voice_run(tmp_path / "other", change=1.5)).log, speaks=True))
+    assert not any("change by" in advice.found for advice in said)  # of pictures, 1.5 levels would be nothing
 
 
 def test_a_collapse_of_samples_is_told_as_one(tmp_path: Path) -> None:

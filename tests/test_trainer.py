@@ -258,7 +258,7 @@ TRANSLATORS = {
 @pytest.mark.parametrize("kind", TRANSLATORS)
 @pytest.mark.parametrize("mode", ADVERSARIAL)
 def test_every_mode_and_translator_learns_a_colour(mode: Adversarial, kind: str) -> None:
-    norm, images = ("none", 500) if mode == "wasserstein" else ("instance", 240)
+    norm, images = ("none", 600) if mode == "wasserstein" else ("instance", 300)
     general = ["data.size=16", "critic.width=16", "critic.layers=1", f"critic.norm={norm}", f"training.images={images}"]
     game = [f"objective.adversarial={mode}", "objective.cycle=1", "objective.identity=0", "training.learning_rate=4e-3"]
     options = [*general, *game, *TRANSLATORS[kind], "translator.width=8"]

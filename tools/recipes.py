@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cyclegan import codecs
 from cyclegan.chance import seed_for
+from cyclegan.codecs import Pictures
 from cyclegan.devices import choose_device
 from cyclegan.experiment import Experiment
 from cyclegan.media.folder import pictures
@@ -27,7 +27,7 @@ from cyclegan.metrics.features import Features, load_features
 from cyclegan.objectives import assemble
 from cyclegan.training.data import Batches
 from cyclegan.training.look import Looker
-from cyclegan.training.run import CODEC, settle
+from cyclegan.training.run import settle
 from cyclegan.training.trainer import Trainer
 
 
@@ -69,7 +69,7 @@ def rows(
     """Train, and yield what is measured at the intervals and at the end."""
     batches = Batches(experiment.data, batch=experiment.training.batch, seed=experiment.seed, device=device)
     settled = settle(experiment, larger_folder=max(len(d.train) for d in batches.domains), device=device)
-    codec = codecs.build(CODEC)
+    codec = Pictures()
     torch.manual_seed(seed_for(settled.seed, "weights"))
     trainer = Trainer(assemble(settled, channels=3), settled.training, seed=settled.seed, device=device)
     tests = [test_pictures(data / f"test{letter}", batches).to(device) for letter in "AB"]

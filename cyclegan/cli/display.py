@@ -72,6 +72,10 @@ class Display(Progress):
         """Show that `done` of `total` pictures are dealt with."""
         self._update(done / total, f"{done:,} of {total:,}")
 
+    def sound(self, seconds: float, *, of: float | None) -> None:
+        """Show how much of a recording is converted."""
+        self._update(min(seconds / of, 1) if of else 0, f"{_clock(seconds)}{f' of {_clock(of)}' if of else ''}")
+
     def film(self, frames: int, *, of: int | None, seconds: float | None) -> None:
         """Show how many frames of a film are written, how fast, and how that compares to watching it."""
         now = time.monotonic()

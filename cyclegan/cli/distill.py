@@ -28,10 +28,10 @@ from cyclegan.cli.train import (
     carry_out,
     count,
     describe,
-    plain,
 )
 from cyclegan.errors import UsageError, shown
 from cyclegan.experiment import Experiment
+from cyclegan.files import plain
 from cyclegan.reporting.log import read_log
 
 if TYPE_CHECKING:

@@ -12,11 +12,14 @@ from cyclegan.cli.edge import result
 from cyclegan.cli.train import count, names_of
 from cyclegan.errors import InputError, shown
 from cyclegan.files import write_atomic
+from cyclegan.media.folder import alike
 
-Folders = Annotated[list[Path], Argument(help="A folder of pictures, or two; subfolders are read too.")]
+Folders = Annotated[
+    list[Path], Argument(help="A folder of pictures or of recordings, or two; subfolders are read too.")
+]
 Output = Annotated[Path, Option("-o", "--output", help="The page; the figures are written beside it, as .json.")]
 WriteList = Annotated[
-    Path | None, Option(help="Write the paths of the pictures worth learning from, one a line, for styl train --only.")
+    Path | None, Option(help="Write the paths of the files worth learning from, one a line, for styl train --only.")
 ]
 Quick = Annotated[bool, Option("--quick", help="Only the first look, without a model.")]
 Seed = Annotated[int, Option(min=0, help="The same seed finds the same.")]
@@ -33,9 +36,9 @@ def inspect(
     device: Device = "auto",
     as_json: Json = False,
 ) -> int:
-    """Say what is in folders: odd ones out, near-duplicates, misplaced pictures, small groups. Moves nothing."""
+    """Say what is in folders: odd ones out, near-duplicates, misplaced files, small groups. Moves nothing."""
     given = tuple(folders)
-    count(given, needed=len(given) if len(given) in (1, 2) else 2)
+    count(given, needed=len(given) if len(given) in (1, 2) else 2, voices=alike(given))
     if output.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"{shown(output)}: is no page", hint="for example -o inspect.html")
     from cyclegan.reporting.findings import summary

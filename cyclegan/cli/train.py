@@ -1,6 +1,6 @@
 """styl train: two folders in, a translator out."""
 
-import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -10,16 +10,25 @@ from cyclegan.cli.display import Display
 from cyclegan.cli.edge import result, say
 from cyclegan.errors import InputError, UsageError, shown
 from cyclegan.experiment import Experiment, two_names
-from cyclegan.media.folder import no_pictures, pictures
+from cyclegan.files import plain
+from cyclegan.media.folder import alike, no_pictures, pictures
+from cyclegan.media.kinds import HEARD_SUFFIXES, PICTURE_SUFFIXES
+from cyclegan.recipes import Voice
 
 Folders = Annotated[
     list[Path] | None,
-    Argument(help="Two folders of pictures, or one for the presets vae, autoencoder and gan; subfolders are read too."),
+    Argument(help="Two folders of pictures or of recordings; one for the presets vae, autoencoder and gan."),
 ]
 Output = Annotated[
     Path | None, Option("-o", "--output", help="The run folder.  [default: runs/FIRST-SECOND, or runs/FOLDER-vae]")
 ]
-Preset = Annotated[str, Option(help="A recipe by name, or a TOML file such as a run's experiment.toml.")]
+Preset = Annotated[
+    str | None,
+    Option(
+        help="A recipe by name, or a TOML file such as a run's experiment.toml.  "
+        "[default: default; of recordings voice-tiny, or voice on a GPU]"
+    ),
+]
 Set = Annotated[list[str] | None, Option("--set", help="Change any option, as in training.batch=4; repeatable.")]
 Domains = Annotated[tuple[str, str] | None, Option(help="Names for the two domains.  [default: the folders' names]")]
 Size = Annotated[int | None, Option(help="Pixels of the square that is trained on.")]
@@ -48,7 +57,7 @@ FLAGS = ("data.size", "training.batch", "training.images", "training.minutes", "
 def train(
     folders: Folders = None,
     output: Output = None,
-    preset: Preset = "default",
+    preset: Preset = None,
     set_: Set = None,
     domains: Domains = None,
     size: Size = None,
@@ -70,18 +79,18 @@ def train(
 ) -> int:
     """Learn to translate between two unpaired folders, or to draw what is in one. The same command again continues."""
     flags: list[tuple[str, Any]] = [*zip(FLAGS, (size, batch, images, minutes, precision, seed), strict=True)]
-    flags += [("data.only", only and only.resolve()), ("data.balance", "nearest" if balance else None)]
+    flags += [("data.only", only and only.resolve()), *([("data.balance", "nearest")] if balance else [])]
     overrides = [*(set_ or []), *(f"{name}={value}" for name, value in flags if value is not None)]
-    experiment = Experiment.load(preset, overrides=overrides)
+    experiment = Experiment.load(preset or _usual(folders or (), device=device), overrides=overrides)
     given = tuple(folders or map(Path, experiment.data.folders))
     if dry_run and not given:
         return describe(experiment, larger_folder=1, device=device, as_json=as_json)
-    counts = count(given, needed=experiment.folders, preset=preset)
+    counts = count(given, needed=experiment.folders, preset=preset or "", voices=isinstance(experiment.codec, Voice))
     experiment = _of(experiment, given, domains or (experiment.data.domains if not folders else ()))
     if dry_run:
         return describe(experiment, larger_folder=max(counts), device=device, as_json=as_json)
     directory = output or _place(experiment)
-    say(f"{_counted(experiment.data.domains, counts)}, into {shown(directory)}")
+    say(f"{_counted(experiment, counts)}, into {shown(directory)}")
     ended = carry_out(experiment, directory, How(device, workers, features, tensorboard, strict, allow_changed_data))
     result(ended.line, summary=ended.summary, as_json=as_json)
     return ended.code
@@ -95,8 +104,19 @@ def _of(experiment: Experiment, folders: tuple[Path, ...], wanted: tuple[str, ..
     return experiment.replace(data__folders=places, data__domains=names if one else two_names(names))
 
 
-def _counted(names: tuple[str, ...], counts: list[int]) -> str:
-    return ", ".join(f"{name}: {number} pictures" for name, number in zip(names, counts, strict=True))
+def _usual(folders: Sequence[Path], *, device: str) -> str:
+    """Return the preset that suits what is in the folders, where nobody names one."""
+    if not folders or not alike(folders):
+        return "default"
+    from cyclegan.devices import choose_device
+
+    return "voice-tiny" if choose_device(device) == "cpu" else "voice"
+
+
+def _counted(experiment: Experiment, counts: list[int]) -> str:
+    things = "recordings" if isinstance(experiment.codec, Voice) else "pictures"
+    named = zip(experiment.data.domains, counts, strict=True)
+    return ", ".join(f"{name}: {number} {things}" for name, number in named)
 
 
 def _place(experiment: Experiment) -> Path:
@@ -157,18 +177,22 @@ def carry_out(experiment: Experiment, directory: Path, how: How) -> Ended:
     return Ended(128 + outcome.signal if outcome.signal else 0, line, summary)
 
 
-def count(folders: tuple[Path, ...], *, needed: int = 2, preset: str = "") -> list[int]:
-    """Return how many pictures each of so many different folders has, or say what is wrong with them."""
+def count(folders: tuple[Path, ...], *, needed: int = 2, preset: str = "", voices: bool = False) -> list[int]:
+    """Return how many pictures, or recordings, each of so many folders has, or say what is wrong with them."""
     if len(folders) != needed:
         what = f"{('one folder is', 'two folders are')[needed - 1]} needed, {len(folders)} given"
         example = "styl train horses/ zebras/" if needed == 2 else f"styl train horses/ --preset {preset}"
         draws = "; --preset vae or gan learn from one" if len(folders) == 1 else ""
         raise UsageError(what, hint=f"for example: {example}{draws}")
-    counts = []
-    for folder in folders:
-        counts.append(len(pictures(folder)))
-        if not counts[-1]:
-            raise no_pictures(folder)
+    suffixes = HEARD_SUFFIXES if voices else PICTURE_SUFFIXES
+    sound, counts = alike(folders), [len(pictures(folder, suffixes=suffixes)) for folder in folders]
+    if sound != voices and not any(counts):
+        found, wanted = ("pictures", "recordings") if voices else ("recordings", "pictures")
+        what = f"{shown(folders[0])}: holds {found}, and the preset is for {wanted}"
+        raise UsageError(what, hint="leave --preset out, or choose default, voice or voice-tiny")
+    for folder, number in zip(folders, counts, strict=True):
+        if not number:
+            raise no_pictures(folder, suffixes=suffixes)
     if needed == 2:
         _apart(folders)
     return counts
@@ -191,11 +215,6 @@ def names_of(folders: tuple[Path, ...]) -> tuple[str, ...]:
     while first.parts[-depth] == second.parts[-depth]:
         depth += 1
     return shown(first.parts[-depth]), shown(second.parts[-depth])
-
-
-def plain(name: str) -> str:
-    """Return a domain's name as part of a folder's name."""
-    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")[:64] or "domain"
 
 
 def describe(experiment: Experiment, *, larger_folder: int, device: str, as_json: bool) -> int:

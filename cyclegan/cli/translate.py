@@ -1,10 +1,10 @@
-"""styl translate: pictures, films and folders through a trained network."""
+"""styl translate: pictures, films, recordings and folders through a trained network."""
 
 import json
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Argument, Option
 
@@ -13,10 +13,13 @@ from cyclegan.cli.edge import result
 from cyclegan.errors import UsageError, shown
 from cyclegan.files import Job, plan_outputs, write_atomic
 from cyclegan.media.folder import collect
-from cyclegan.media.kinds import FILM_SUFFIXES, SUFFIXES, renamed
+from cyclegan.media.kinds import FILM_SUFFIXES, SOUND_SUFFIXES, SUFFIXES, renamed
 from cyclegan.translation.settings import Settings
 
-Inputs = Annotated[list[Path], Argument(help="Pictures, films, and folders of them.")]
+if TYPE_CHECKING:
+    from cyclegan.translation.batch import Applied
+
+Inputs = Annotated[list[Path], Argument(help="Pictures, films, recordings, and folders of them.")]
 Model = Annotated[
     str | None, Option("-m", "--model", help="A name, a weights file or a run folder.  [default: the newest run]")
 ]
@@ -58,6 +61,8 @@ Again = Annotated[bool, Option("--again", help="Translate what an earlier run ha
 Strict = Annotated[bool, Option("--strict", help="Refuse a damaged film instead of translating what can be read.")]
 Json = Annotated[bool, Option("--json", help="Print a summary for programs.")]
 
+WRITTEN = SUFFIXES | SOUND_SUFFIXES
+
 
 def translate(
     inputs: Inputs,
@@ -81,29 +86,39 @@ def translate(
     strict: Strict = False,
     as_json: Json = False,
 ) -> int:
-    """Translate pictures and films: the same size out, sound kept, folders mirrored, inputs never touched."""
+    """Translate pictures, films and voices: size, sound and length kept, folders mirrored, inputs never touched."""
     jobs = _frame_jobs(inputs, output, format_) if frames else _jobs(inputs, output, format_)
     settings = Settings(batch, quality, not no_steady, _known(codec), crf, _rate(fps), keep_metadata, strict)
     from cyclegan.catalog import find, newest_run
     from cyclegan.translation.batch import open_manifest, translate_files
-    from cyclegan.translation.translator import Translator
 
     name = model or str(newest_run())
     with Display() as display:
-        how: dict[str, Any] = {"device": device, "tile": tile, "scale_to": scale_to, "precision": precision}
-        translator = Translator.load(name, to=to, **how, tell=display.note)
+        how: dict[str, Any] = {"tile": tile, "scale_to": scale_to, "precision": precision, "tell": display.note}
+        translator = _load(name, to, device, how)
         way = f"{translator.source} to {translator.target}"
         display.note(f"{shown(name)}: {way}, {_many(jobs)}, on {translator.device} in {translator.precision}")
-        folder = None if frames or (output.suffix.lower() in SUFFIXES and not output.is_dir()) else output
+        folder = None if frames or (output.suffix.lower() in WRITTEN and not output.is_dir()) else output
         start = partial(translate_files, translator, jobs, settings=settings, progress=display)
         with open_manifest(folder, find(name), translator, settings) as manifest:
             done = start(manifest=manifest, again=again)
     return _report(done, {"model": name, "from": translator.source, "to": translator.target}, jobs, output, as_json)
 
 
+def _load(name: str, to: str | None, device: str, of_pictures: dict[str, Any]) -> "Applied":
+    """Load a translator of voices or, with what people may choose of them, of pictures."""
+    from cyclegan.catalog import of_voices
+    from cyclegan.translation.translator import Translator
+    from cyclegan.translation.voice import VoiceTranslator
+
+    if of_voices(name):
+        return VoiceTranslator.load(name, to=to, device=device)
+    return Translator.load(name, to=to, device=device, **of_pictures)
+
+
 def _jobs(inputs: list[Path], output: Path, wanted: str | None) -> list[Job]:
-    sources = collect(inputs, suffixes=SUFFIXES)
-    return plan_outputs(sources, output, writable=SUFFIXES, renamed=renamed(wanted))
+    sources = collect(inputs, suffixes=SUFFIXES, otherwise=SOUND_SUFFIXES)
+    return plan_outputs(sources, output, writable=WRITTEN, renamed=renamed(wanted))
 
 
 def _frame_jobs(inputs: list[Path], output: Path, wanted: str | None) -> list[Job]:

@@ -1,4 +1,4 @@
-"""Which pictures a folder, or a command line, means: the same list on every file system."""
+"""Which pictures or sounds a folder, or a command line, means: the same list on every file system."""
 
 import difflib
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cyclegan.errors import InputError, shown
 from cyclegan.files import Source
-from cyclegan.media.kinds import PICTURE_SUFFIXES
+from cyclegan.media.kinds import FILM_SUFFIXES, PICTURE_SUFFIXES, SOUND_SUFFIXES, is_film, is_sound
 
 
 def pictures(folder: Path, *, suffixes: Collection[str] = PICTURE_SUFFIXES) -> list[Path]:
@@ -60,8 +60,41 @@ def listed(file: Path) -> set[Path]:
 
 
 def no_pictures(folder: Path, *, suffixes: Collection[str] = PICTURE_SUFFIXES) -> InputError:
-    """Return the complaint about a folder without a picture."""
-    return InputError(f"{shown(folder)}: no pictures in it", hint=f"known: {' '.join(sorted(suffixes))}")
+    """Return the complaint about a folder without a picture, or without a sound where those are looked for."""
+    what = "pictures" if not SOUND_SUFFIXES & set(suffixes) else "recordings"
+    what = "pictures or recordings" if {*PICTURE_SUFFIXES, *SOUND_SUFFIXES} <= set(suffixes) else what
+    return InputError(f"{shown(folder)}: no {what} in it", hint=f"known: {' '.join(sorted(suffixes))}")
+
+
+def holds_sound(folder: Path) -> bool:
+    """Tell whether a folder holds recordings, or films and no picture; raise InputError where kinds are mixed."""
+    return _sounds(folder) or False
+
+
+def alike(folders: Sequence[Path]) -> bool:
+    """Tell whether folders hold recordings; raise InputError where one holds them and another one pictures."""
+    kinds = {folder: _sounds(folder) for folder in folders}
+    known = {sounds: folder for folder, sounds in kinds.items() if sounds is not None}
+    if len(known) == 2:
+        what = f"{shown(known[False])} holds pictures and {shown(known[True])} recordings"
+        raise InputError(what, hint="name two folders of pictures, or two of recordings")
+    return True in known
+
+
+def _sounds(folder: Path) -> bool | None:
+    """Return whether a folder holds recordings, None where there is nothing that is known."""
+    found = pictures(folder, suffixes=PICTURE_SUFFIXES | SOUND_SUFFIXES | FILM_SUFFIXES)
+    films, sounds = sum(map(is_film, found)), sum(map(is_sound, found))
+    count = len(found) - films - sounds
+    if count and sounds:
+        more, fewer = (_counted(count, "picture"), _counted(sounds, "recording"))
+        more, fewer = (more, fewer) if count >= sounds else (fewer, more)
+        raise InputError(f"{shown(folder)}: {fewer} among {more}", hint="move one kind to a folder of its own")
+    return None if not found else not count
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def not_there(path: Path) -> InputError:
@@ -74,18 +107,21 @@ def not_there(path: Path) -> InputError:
     return InputError(f"{shown(path)}: no such file or folder", hint=hint)
 
 
-def collect(paths: Sequence[Path], *, suffixes: Collection[str] = PICTURE_SUFFIXES) -> list[Source]:
+def collect(
+    paths: Sequence[Path], *, suffixes: Collection[str] = PICTURE_SUFFIXES, otherwise: Collection[str] = ()
+) -> list[Source]:
     """List the sources a command line names, each once; raise InputError for what is missing or holds no picture.
 
-    A file that is named is taken whatever it is called; of a folder, what has one of the suffixes.
+    A file that is named is taken whatever it is called; of a folder, what has one of the suffixes or, where nothing
+    has, one of those that are taken `otherwise`.
     """
-    sources = (source for path in paths for source in _sources(path, suffixes))
+    sources = (source for path in paths for source in _sources(path, suffixes, otherwise))
     return _each_once(sources)
 
 
-def _sources(path: Path, suffixes: Collection[str]) -> list[Source]:
+def _sources(path: Path, suffixes: Collection[str], otherwise: Collection[str]) -> list[Source]:
     if path.is_dir():
-        found = pictures(path, suffixes=suffixes)
+        found = pictures(path, suffixes=suffixes) or pictures(path, suffixes=otherwise)
         if not found:
             raise no_pictures(path, suffixes=suffixes)
         return [Source(picture, picture.relative_to(path), path) for picture in found]

@@ -9,6 +9,7 @@ from torch import nn
 from cyclegan.networks.autoencoder import Autoencoder
 from cyclegan.networks.blocks import initialise
 from cyclegan.networks.dcgan import DCGANCritic, DCGANGenerator
+from cyclegan.networks.gated import GatedPatchGAN, TwoOneTwo
 from cyclegan.networks.heads import PatchHeads
 from cyclegan.networks.patchgan import PatchGAN
 from cyclegan.networks.r3gan import R3Critic, R3Generator
@@ -18,7 +19,9 @@ from cyclegan.networks.unet import UNet
 NETWORKS: dict[str, type[nn.Module]] = {
     "resnet": ResNet,
     "unet": UNet,
+    "2-1-2d": TwoOneTwo,
     "patchgan": PatchGAN,
+    "gated-patchgan": GatedPatchGAN,
     "autoencoder": Autoencoder,
     "r3-generator": R3Generator,
     "r3-critic": R3Critic,

@@ -14,6 +14,7 @@ from cyclegan.objectives.cyclegan import CycleGAN
 from cyclegan.objectives.distillation import Distillation, heads
 from cyclegan.objectives.gan import GAN
 from cyclegan.objectives.history import History
+from cyclegan.objectives.mask_cyclegan import MaskCycleGAN
 from cyclegan.objectives.objective import Objective, Turn
 from cyclegan.objectives.vae import VAE
 
@@ -24,6 +25,7 @@ __all__ = [
     "CycleGAN",
     "Distillation",
     "History",
+    "MaskCycleGAN",
     "Objective",
     "Turn",
     "assemble",
@@ -41,9 +43,13 @@ def network_specs(experiment: Experiment, *, channels: int) -> dict[str, dict[st
     if isinstance(objective, recipes.GAN):
         return {"G": translator | gives | size, "D": critic | takes | size}
     translator, critic = translator | takes | gives, critic | takes
+    if isinstance(experiment.codec, recipes.Voice):
+        translator |= {"height": experiment.codec.coefficients}
     if isinstance(objective, recipes.Distillation):
         return {"G": translator} | ({"D_y": critic} if objective.critic else {})
-    return {"G": translator, "F": translator, "D_x": critic, "D_y": critic}
+    second = isinstance(objective, recipes.MaskCycleGAN) and objective.two_step
+    critics = ("D_x", "D_y", "D2_x", "D2_y") if second else ("D_x", "D_y")
+    return {"G": translator, "F": translator} | dict.fromkeys(critics, critic)
 
 
 def assemble(experiment: Experiment, *, channels: int, teacher: nn.Module | None = None) -> Objective:
@@ -88,6 +94,7 @@ def _build(spec: dict[str, Any]) -> nn.Module:
 
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "cyclegan": CycleGAN,
+    "mask-cyclegan": MaskCycleGAN,
     "distillation": Distillation,
     "vae": VAE,
     "gan": GAN,

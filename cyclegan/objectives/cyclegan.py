@@ -64,7 +64,7 @@ class CycleGAN(Objective):
     def turns(self, *batch: Tensor) -> Iterator[Turn]:
         """Yield the translators' turn, then the critics'; x and y are (N, C, H, W) in [-1, 1]."""
         x, y = batch
-        G, F, D_x, D_y = self.G, self.F, *self._critics()
+        G, F, D_x, D_y = self.G, self.F, self._critic("D_x"), self._critic("D_y")
         fool = self.adversarial.fool
 
         (fake_y, seen_x), *same_y = self._through(G, x, y) if self.identity else self._through(G, x)
@@ -86,33 +86,34 @@ class CycleGAN(Objective):
             loss = loss + self.nce * (terms["nce_x"] + terms["nce_y"])
         yield Turn("translators", loss, terms)
 
-        yield self._judged(x, self.past_x.swap(fake_x), y, self.past_y.swap(fake_y))  # §4: a history of 50 fakes
+        old_x, old_y = self.past_x.swap(fake_x), self.past_y.swap(fake_y)  # §4: a history of 50 fakes
+        yield self._judged({"D_x": (x, old_x), "D_y": (y, old_y)})
 
-    def _judged(self, x: Tensor, old_x: Tensor, y: Tensor, old_y: Tensor) -> Turn:
-        """Return the critics' turn: real pictures beside translations, some of them of earlier steps."""
-        D_x, D_y = self._critics()
+    def _judged(self, shown: Mapping[str, tuple[Tensor, Tensor]]) -> Turn:
+        """Return the critics' turn: each is shown what is real beside translations, some of them of earlier steps."""
         real, fake, _ = self.adversarial
-        (real_x, fake_x), (real_y, fake_y) = self._at_once(D_x, x, old_x), self._at_once(D_y, y, old_y)
-        terms = {  # half as fast as the translators, §4
-            "D_x": (real(real_x) + fake(fake_x)) / 2,
-            "D_y": (real(real_y) + fake(fake_y)) / 2,
-        }
-        loss = terms["D_x"] + terms["D_y"]
+        terms = dict[str, Tensor]()
+        for name, pair in shown.items():
+            scores, scores_of_old = self._at_once(self._critic(name), *pair)
+            terms[name] = (real(scores) + fake(scores_of_old)) / 2  # half as fast as the translators, §4
+        loss = torch.stack([*terms.values()]).sum()
         # slopes are those at pictures as they are: not every torch can walk back twice through a moved one, and none
         # through a compiled network, which `forward` goes around
+        forward = {name: self.get_submodule(name).forward for name in shown}
         if self.penalty:
-            slopes = gradient_penalty(self.D_x.forward, x, old_x), gradient_penalty(self.D_y.forward, y, old_y)
-            terms["penalty"] = slopes[0] + slopes[1]
+            slopes = [gradient_penalty(forward[name], *pair) for name, pair in shown.items()]
+            terms["penalty"] = torch.stack(slopes).sum()
             loss = loss + self.penalty * terms["penalty"]
         if self.r1 and self.step % self.r1_every == 0:  # lazily: Karras et al. 2020, appendix B
-            terms["r1"] = r1_penalty(self.D_x.forward, x) + r1_penalty(self.D_y.forward, y)
+            slopes = [r1_penalty(forward[name], pictures) for name, (pictures, _) in shown.items()]
+            terms["r1"] = torch.stack(slopes).sum()
             loss = loss + self.r1_every * self.r1 / 2 * terms["r1"]
         return Turn("critics", loss, terms)
 
-    def _critics(self) -> Sequence[Callable[[Tensor], Tensor]]:
-        """Return the critics, or, where pictures are few, the critics as they judge pictures that were changed."""
-        critics = self.D_x, self.D_y
-        return [self.augment.before(critic) for critic in critics] if self.augment else critics
+    def _critic(self, name: str) -> Callable[[Tensor], Tensor]:
+        """Return a critic, or, where pictures are few, the critic as it judges pictures that were changed."""
+        critic = self.get_submodule(name)
+        return self.augment.before(critic) if self.augment else critic
 
     def _through(self, translator: nn.Module, *batches: Tensor) -> list[tuple[Tensor, list[Tensor]]]:
         """Translate batches; where patches are compared, return what was seen on the way as well."""

@@ -21,6 +21,7 @@ class Objective(nn.Module):
     `averaged` names the networks people will use: the trainer keeps their moving average.
     `routes` gives, for each way through the objective (source, target as indices of domains), the network that goes it.
     `compared` gives, for some of these ways, a network that does not move and that people will want to compare with.
+    `channels_last` says that its networks are faster with tensors that are laid out so.
     `step` and `progress` (0 to 1) say how far the training is; whoever plays sets them before each game.
     Two rules keep turns safe: never ``yield`` inside a ``with``, and nothing in `turns` may wait for the device.
     """
@@ -29,6 +30,7 @@ class Objective(nn.Module):
     averaged: ClassVar[tuple[str, ...]]
     routes: ClassVar[Mapping[tuple[int, int], str]]
     compared: ClassVar[Mapping[tuple[int, int], str]] = {}
+    channels_last = True
     step = 0
     progress = 0.0
 

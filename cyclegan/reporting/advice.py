@@ -8,6 +8,7 @@ from typing import Literal
 from cyclegan.reporting.log import Log, Look
 
 LEAST_CHANGE = 2.0  # levels of 255
+LEAST_MOVED = 1.0  # decibels of mel-cepstral distance: between recordings of two speakers there are 6 and more
 LEAST_GAIN = 0.05  # share of the untranslated KID
 LEAST_DIVERSITY = 0.25
 WON = (0.03, 0.9)  # critics below, translators' term above: least squares
@@ -32,6 +33,17 @@ class Story:
     progress: float = math.nan
     decay: float = 0.0
     adversarial: str = "least-squares"
+    speaks: bool = False
+
+    @property
+    def things(self) -> str:
+        """What is translated."""
+        return "recordings" if self.speaks else "pictures"
+
+    @property
+    def seen(self) -> str:
+        """What is counted while training."""
+        return "pieces" if self.speaks else "pictures"
 
     @property
     def looks(self) -> Sequence[Look]:
@@ -53,7 +65,7 @@ def diverged(story: Story) -> Advice | None:
     if not story.log.diverged:
         return None
     sound = [step.images for step in story.log.steps if all(map(math.isfinite, step.losses.values()))]
-    after = f" after {_many(sound[-1])}" if sound else " from the start"
+    after = f" after {_many(sound[-1], story)}" if sound else " from the start"
     then = "Begin another run with half the learning rate."
     return Advice("alarm", f"Diverged: the losses are no numbers{after}.", then, anew=True)
 
@@ -68,8 +80,8 @@ def alike(story: Story) -> Advice | None:
         return None
     return Advice(
         "alarm",
-        "The folders are alike: untranslated pictures are as near to the other folder as chance allows.",
-        "Check that each folder holds what it should; more held-back pictures measure finer.",
+        f"The folders are alike: untranslated {story.things} are as near to the other folder as chance allows.",
+        f"Check that each folder holds what it should; more held-back {story.things} measure finer.",
     )
 
 
@@ -78,16 +90,17 @@ def unchanged(story: Story) -> Advice | None:
     if not story.looks:
         return None
     last = story.looks[-1]
-    still = [name for name in last.measure if last.figure(name, "change") < LEAST_CHANGE]
+    least, unit = (LEAST_MOVED, "dB") if story.speaks else (LEAST_CHANGE, "levels of 255")
+    still = [name for name in last.measure if last.figure(name, "change") < least]
     if still:
-        found = f"Nothing learnt to {_names(still)}: pictures change by less than {LEAST_CHANGE:g} levels of 255."
+        found = f"Nothing learnt to {_names(still)}: {story.things} change by less than {least:g} {unit}."
         return Advice("warning", found, "Train longer, or lower objective.cycle and objective.identity.")
     before = _mean(f.get("kid", math.nan) for f in story.log.untranslated.values())
     gains = [abs(look.kid / before - 1) for look in story.looks if before > 0]
     if len(gains) < 2 or not all(gain <= LEAST_GAIN for gain in gains):
         return None
-    found = f"Nothing learnt: KID stayed within {LEAST_GAIN:.0%} of untranslated pictures'."
-    return Advice("warning", found.replace("%", " %"), "Look at the sheets; train longer, or try another preset.")
+    found = f"Nothing learnt: KID stayed within {LEAST_GAIN:.0%} of untranslated {story.things}'."
+    return Advice("warning", found.replace("%", " %"), f"{_look(story)}; train longer, or try another preset.")
 
 
 def collapsed(story: Story) -> Advice | None:
@@ -104,10 +117,10 @@ def collapsed(story: Story) -> Advice | None:
     at, best = min(since.values()), story.log.best
     drawn = any("copies" in figures for figures in story.looks[-1].measure.values())
     made = "samples" if drawn else f"what is translated to {_names(since)}"
-    found = f"Collapsed at {_many(at)}: diversity of {made} fell below {LEAST_DIVERSITY:g}."
+    found = f"Collapsed at {_many(at, story)}: diversity of {made} fell below {LEAST_DIVERSITY:g}."
     kept = "The best weights are from before it. " if best and best.images < at else ""
     return Advice(
-        "alarm", found, f"{kept}Begin another run with a smaller learning rate, or with more pictures.", anew=True
+        "alarm", found, f"{kept}Begin another run with a smaller learning rate, or with more {story.things}.", anew=True
     )
 
 
@@ -122,7 +135,7 @@ def critics_won(story: Story) -> Advice | None:
             found = (
                 f"The critics have won: {critic} loses {loss:.2f} and {translator} learns nothing from it ({term:.2f})."
             )
-            return Advice("warning", found, "Try --set objective.r1=6, a narrower critic, or more pictures.")
+            return Advice("warning", found, f"Try --set objective.r1=6, a narrower critic, or more {story.things}.")
     return None
 
 
@@ -141,9 +154,9 @@ def trend(story: Story) -> Advice | None:
         return Advice("note", f"Too early to say: {len(looks)} of at least 3 looks.", "Let it go on.")
     last = looks[-1].images
     if best.images > 0.75 * last:
-        more = "Let it go on." if story.progress < 1 else "Go further, with more pictures."
+        more = "Let it go on." if story.progress < 1 else f"Go further, with more {story.seen}."
         return Advice("good", "Still improving: the best look is among the last quarter.", more)
-    found = f"The best was at {best.images:,} of {_many(last)}; it has not improved since."
+    found = f"The best was at {best.images:,} of {_many(last, story)}; it has not improved since."
     if story.progress < 1 - story.decay and story.decay > 0:
         return Advice("note", found, "The learning rate has not begun to fall, which helps as a rule: let it go on.")
     return Advice("note", found, "Use the best weights; stop, or begin another run with a lower rate.")
@@ -152,9 +165,11 @@ def trend(story: Story) -> Advice | None:
 def unseen(story: Story) -> Advice | None:
     """Speak where nothing was measured."""
     if not story.looks:
-        return Advice("note", "No look at the held-back pictures yet.", "every.sheet says when the first one comes.")
+        return Advice(
+            "note", f"No look at the held-back {story.things} yet.", "every.sheet says when the first one comes."
+        )
     if not any(math.isfinite(look.kid) for look in story.looks):
-        return Advice("note", "How good it is was not measured.", "Look at the sheets.")
+        return Advice("note", "How good it is was not measured.", f"{_look(story)}.")
     return None
 
 
@@ -183,5 +198,9 @@ def _names(names: Iterable[str]) -> str:
     return " and ".join(names)
 
 
-def _many(images: int) -> str:
-    return f"{images:,} pictures"
+def _look(story: Story) -> str:
+    return "Listen to the samples" if story.speaks else "Look at the sheets"
+
+
+def _many(images: int, story: Story) -> str:
+    return f"{images:,} {story.seen}"

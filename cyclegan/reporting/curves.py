@@ -22,9 +22,10 @@ CODERS = {  # what an autoencoder's losses are, each of its own size
 def charts(run: Run) -> list[Block]:
     """Return the charts of a run that have something to draw."""
     log = run.log
-    losses = [*_coder(run)] if run.option("objective.name") == "vae" else [_cycle(run), *_players(run)]
-    found = [_kid(log), *losses, _rate(log), _speed(log)]
-    return [chart for chart in found if chart.drawn]
+    back = [*_spoken(run)] if run.speaks else [_cycle(run)]
+    losses = [*_coder(run)] if run.option("objective.name") == "vae" else [*back, *_players(run)]
+    found = [_kid(log), *losses, _rate(log), _speed(run)]
+    return [replace(chart, x_name=f"{run.seen} seen") for chart in found if chart.drawn]
 
 
 def _kid(log: Log) -> Chart:
@@ -58,6 +59,31 @@ def _cycle(run: Run) -> Chart:
     return Chart("There and back", unit, kept, x_end=log.images)
 
 
+def _spoken(run: Run) -> Iterator[Chart]:
+    """Draw how far voices come back from themselves, held back and in each batch, and how lively they speak."""
+    log, names = run.log, [printable(name) for name in run.domains]
+    back = [
+        Series(f"{home} and back", [(look.images, look.figure(target, "cycle")) for look in log.looks], tone=tone)
+        for tone, (home, target) in enumerate(zip(names, reversed(run.domains), strict=True))
+    ]
+    yield Chart("There and back", "mel-cepstral distance of held-back speech, dB", _dotted(back), x_end=log.images)
+    batches = [
+        Series(f"{home} and back", _loss(log, f"cycle_{letter}"), tone=tone)
+        for tone, (letter, home) in enumerate(zip("xy", names, strict=False))
+    ]
+    yield Chart("There and back, while training", "mean error, deviations of the envelope", batches, x_end=log.images)
+    lively = [
+        Series(f"to {printable(d)}", [(look.images, look.figure(d, "modulation")) for look in log.looks], tone=tone)
+        for tone, d in enumerate(log.domains)
+    ]
+    unit = "distance of modulation spectra, dB; what is dull is far"
+    yield Chart("Modulation", unit, _dotted(lively), x_end=log.images)
+
+
+def _dotted(series: Sequence[Series]) -> list[Series]:
+    return [replace(one, dots=True) for one in series]
+
+
 def _coder(run: Run) -> Iterator[Chart]:
     """Draw what pictures lose on their way through the latents, and the price of what does not get lost."""
     log = run.log
@@ -86,6 +112,8 @@ def _named(name: str, domains: Sequence[str]) -> str:
         return printable(name)
     here, there = map(printable, domains)
     known = {"G": f"to {there}", "F": f"to {here}", "D_x": here, "D_y": there}
+    known |= {"back_x": f"{here} and back", "back_y": f"{there} and back"}
+    known |= {"D2_x": f"{here} and back", "D2_y": f"{there} and back"}
     return f"{printable(name)} ({known[name]})" if name in known else printable(name)
 
 
@@ -96,9 +124,9 @@ def _rate(log: Log) -> Chart:
     return Chart("Learning rate", f"× 10{_raised(power)}", [Series("rate", points, tone=5)], x_end=log.images)
 
 
-def _speed(log: Log) -> Chart:
-    points = [(step.images, step.speed) for step in log.steps]
-    return Chart("Speed", "pictures a second", [Series("speed", points, tone=5)], x_end=log.images)
+def _speed(run: Run) -> Chart:
+    points = [(step.images, step.speed) for step in run.log.steps]
+    return Chart("Speed", f"{run.seen} a second", [Series("speed", points, tone=5)], x_end=run.log.images)
 
 
 def _loss(log: Log, name: str) -> list[tuple[float, float]]:

@@ -10,13 +10,19 @@ from cyclegan.errors import shown
 from cyclegan.reporting.words import duration, printable
 
 Findings: TypeAlias = Mapping[str, Any]
+SOUND = "recordings"
 STAGES = {"descriptor": "first look", "vae": "closer look"}
 EXPLAINED = {
     "descriptor": "A first look: by colours, contrast and edges alone.",
     "vae": "A closer look: by what a small model learnt of these pictures.",
 }
+HEARD = {
+    "descriptor": "A first look: by spectrum, level and pitch of the first ten seconds alone.",
+    "vae": "A closer look: by what a small model learnt of the first ten seconds of these recordings.",
+}
 FEW = 200  # pictures, below which what is odd is a guess
 ALIKE = 0.6  # share told apart, up to which there is hardly anything to learn
+_UNUSED = "cannot be read", "silent or damaged"  # of pictures, and of recordings
 WIDEST = 28  # cells of a folder's name in the terminal
 MOST = 6  # groups that the terminal names
 
@@ -33,6 +39,21 @@ def summary(findings: Findings, *, advise: bool = True) -> str:
 def names(findings: Findings) -> dict[str, str]:
     """Return how each folder is written, by its name."""
     return {folder["name"]: f"{printable(folder['name'])}/" for folder in findings["folders"]}
+
+
+def sounds(findings: Findings) -> bool:
+    """Tell whether recordings were inspected, not pictures."""
+    return bool(findings.get("kind") == SOUND)
+
+
+def noun(findings: Findings) -> str:
+    """Return what one of the things is called that were inspected."""
+    return "recording" if sounds(findings) else "picture"
+
+
+def explained(findings: Findings) -> str:
+    """Return what the look went by."""
+    return (HEARD if sounds(findings) else EXPLAINED)[findings["stage"]]
 
 
 def stage(findings: Findings) -> str:
@@ -65,8 +86,8 @@ def counts(findings: Findings) -> dict[str, list[str]]:
     folders = findings["folders"]
     rows = {
         "files": [folder["files"] for folder in folders],
-        "pictures": [folder["pictures"] for folder in folders],
-        "cannot be read": [len(folder["unreadable"]) for folder in folders],
+        f"{noun(findings)}s": [folder["pictures"] for folder in folders],
+        _UNUSED[sounds(findings)]: [len(folder["unreadable"]) for folder in folders],
         "of one colour": [len(folder["constant"]) for folder in folders],
         "exact copies": [folder["copies"] for folder in folders],
         "odd ones out": _each(folders, [odd["folder"] for odd in flagged(findings)]),
@@ -77,13 +98,25 @@ def counts(findings: Findings) -> dict[str, list[str]]:
     }
     left_out = [
         label
-        for label in ("cannot be read", "of one colour", "exact copies", "pairs in both folders")
-        if not any(rows[label])
+        for label in (*_UNUSED, "of one colour", "exact copies", "pairs in both folders")
+        if not any(rows.get(label, ()))
     ]
-    left_out += ["files"] if rows["files"] == rows["pictures"] else []
+    left_out += ["files"] if rows["files"] == rows[f"{noun(findings)}s"] else []
     left_out += ["in the wrong folder"] if len(folders) == 1 else []
     texts = {label: [f"{count:,}" for count in cells] for label, cells in rows.items() if label not in left_out}
-    return texts | {"median size": [size(folder["median"]) for folder in folders]}
+    return texts | _extents(findings)
+
+
+def _extents(findings: Findings) -> dict[str, list[str]]:
+    """Return how large pictures are, or how long recordings, and at which rates they were made."""
+    folders = findings["folders"]
+    if not sounds(findings):
+        return {"median size": [size(folder["median"]) for folder in folders]}
+    return {
+        "length in all": [duration(folder["seconds"]) for folder in folders],
+        "median length": [length(folder["median"]) for folder in folders],
+        "samples a second": [", ".join(f"{rate:,}" for rate in folder["rates"][:2]) for folder in folders],
+    }
 
 
 def _each(folders: Sequence[Findings], found: Sequence[str]) -> list[int]:
@@ -93,6 +126,11 @@ def _each(folders: Sequence[Findings], found: Sequence[str]) -> list[int]:
 def size(pair: Sequence[int] | None) -> str:
     """Return a width and a height as people write them; unknown: an ellipsis."""
     return f"{pair[0]} × {pair[1]}" if pair else "…"
+
+
+def length(seconds: float) -> str:
+    """Return how long a recording is: "6.3 s", "2 min 05 s"."""
+    return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
 
 
 def many(count: int, one: str, more: str = "") -> str:
@@ -108,7 +146,7 @@ def percent(share: float) -> str:
 def headline(group: Findings, findings: Findings) -> str:
     """Return what a small group is: how many pictures of which folder."""
     folder = names(findings)[group["folder"]]
-    return f"{many(len(group['pictures']), 'picture')} of {folder} ({percent(group['share'])})"
+    return f"{many(len(group['pictures']), noun(findings))} of {folder} ({percent(group['share'])})"
 
 
 def other(folder: str, findings: Findings) -> str:
@@ -141,7 +179,7 @@ def _remarks(findings: Findings) -> Iterator[str]:
     if findings["separable"] is not None:
         yield f"folders told apart: {percent(findings['separable'])} (50 % would mean: nothing to learn)"
     if any(folder["pictures"] < FEW for folder in findings["folders"]):
-        yield f"fewer than {FEW} pictures in a folder: what is odd among so few is a guess"
+        yield f"fewer than {FEW} {noun(findings)}s in a folder: what is odd among so few is a guess"
 
 
 def _met(group: Findings, findings: Findings) -> str:

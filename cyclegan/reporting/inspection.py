@@ -11,9 +11,11 @@ from cyclegan.errors import shown
 from cyclegan.files import write_atomic
 from cyclegan.reporting import findings as told
 from cyclegan.reporting.findings import Findings, many, percent, summary
+from cyclegan.reporting.listening import samples_of, spectrograms
 from cyclegan.reporting.page import template
+from cyclegan.reporting.tellings import PICTURES, RECORDINGS, Telling
 from cyclegan.reporting.thumbnails import thumbnails
-from cyclegan.reporting.words import decimals, printable
+from cyclegan.reporting.words import decimals, duration, printable
 
 __all__ = ["summary", "write_inspection"]
 
@@ -64,7 +66,9 @@ def write_inspection(findings: Findings, target: Path) -> None:
     be read any more is named without one. The page is of a few megabytes at most, however much was found.
     """
     chapters = [chapter for chapter in _chapters(findings) if chapter.parts]
-    small = thumbnails(shot.path for c in chapters for part in c.parts for card in part.cards for shot in card)
+    shots = [shot.path for c in chapters for part in c.parts for card in part.cards for shot in card]
+    paired = [shot.path for c in chapters for part in c.parts for card in part.cards if len(card) > 1 for shot in card]
+    heard = told.sounds(findings)
     page = template("inspection.html").render(
         title=" and ".join(printable(folder["name"]) for folder in findings["folders"]),
         verdict=_verdict(findings),
@@ -73,8 +77,10 @@ def write_inspection(findings: Findings, target: Path) -> None:
         rows=told.counts(findings),
         step=told.advice(findings),
         chapters=chapters,
-        thumbnails=small,
-        explained=told.EXPLAINED[findings["stage"]],
+        thumbnails=spectrograms(shots) if heard else thumbnails(shots),
+        samples=samples_of(list(dict.fromkeys(paired))) if heard else {},
+        noun=told.noun(findings),
+        explained=told.explained(findings),
         written=time.strftime("%Y-%m-%d %H:%M"),
     )
     write_atomic(target, page.encode("utf-8", "backslashreplace"))
@@ -88,10 +94,10 @@ def _verdict(findings: Findings) -> tuple[str, str, str]:
     tally = {
         many(len(told.flagged(findings)), "odd one") + " out": len(told.flagged(findings)),
         many(pairs, "near-duplicate pair"): pairs,
-        many(len(findings["misfiled"]), "picture") + " in the wrong folder": len(findings["misfiled"]),
+        many(len(findings["misfiled"]), told.noun(findings)) + " in the wrong folder": len(findings["misfiled"]),
         many(len(findings["groups"]), "small group"): len(findings["groups"]),
         many(copies, "exact copy", "exact copies"): copies,
-        many(unread, "file") + " that cannot be read": unread,
+        many(unread, "file") + (" silent or damaged" if told.sounds(findings) else " that cannot be read"): unread,
     }
     found = ", ".join(text for text, count in tally.items() if count)
     if findings["separable"] is not None and findings["separable"] <= told.ALIKE:
@@ -103,45 +109,33 @@ def _verdict(findings: Findings) -> tuple[str, str, str]:
 
 
 def _facts(findings: Findings) -> dict[str, str]:
-    facts = {told.names(findings)[f["name"]]: many(f["pictures"], "picture") for f in findings["folders"]}
+    facts = {told.names(findings)[f["name"]]: many(f["pictures"], told.noun(findings)) for f in findings["folders"]}
     if findings["separable"] is not None:
         facts["Told apart"] = percent(findings["separable"])
     look, _, seconds = told.stage(findings).partition(", ")
     return facts | {look.capitalize(): seconds}
 
 
+def _telling(findings: Findings) -> Telling:
+    return RECORDINGS if told.sounds(findings) else PICTURES
+
+
 def _chapters(findings: Findings) -> Iterator[Chapter]:
+    telling = _telling(findings)
     yield Chapter("Odd ones out", _odd_text(findings), list(_odd(findings)))
-    yield Chapter(
-        "In the wrong folder",
-        "Each looks more like the other folder than like its own; beside it the picture there that is nearest to it. "
-        "If you see it so too, move it yourself: styl moves nothing.",
-        list(_misfiled(findings)),
-    )
-    yield Chapter(
-        "Near-duplicates",
-        "Pairs that show the same but for compression, a narrow crop or brightness. Within a folder such a picture "
-        "counts twice in training; in both folders it teaches a translator to leave pictures as they are.",
-        list(_duplicates(findings)),
-    )
-    yield Chapter(
-        "Small groups",
-        "Pictures that are like each other and unlike most of their folder. Training meets them seldom, and what is "
-        "trained treats them worst.",
-        list(_groups(findings)),
-    )
-    yield Chapter(
-        "Files", "What training passes over by itself, and how large the pictures are.", list(_files(findings))
-    )
+    yield Chapter("In the wrong folder", telling.misfiled, list(_misfiled(findings)))
+    yield Chapter("Near-duplicates", telling.copies, list(_duplicates(findings)))
+    yield Chapter("Small groups", telling.groups, list(_groups(findings)))
+    yield Chapter("Files", telling.files, list(_files(findings)))
     if findings["separable"] is not None:
-        yield Chapter("What there is to learn", "", [_apart(findings["separable"])])
+        yield Chapter("What there is to learn", "", [_apart(findings)])
 
 
 def _odd_text(findings: Findings) -> str:
     few = any(folder["pictures"] < told.FEW for folder in findings["folders"])
-    guess = f" Among fewer than {told.FEW} pictures it is a guess." if few else ""
+    guess = f" Among fewer than {told.FEW} {told.noun(findings)}s it is a guess." if few else ""
     return (
-        "Least like the rest of their folder, the most suspicious first; beside each the normal picture that is "
+        "Least like the rest of their folder, the most suspicious first; beside each the normal one that is "
         f"nearest to it. Odd is not wrong: look before you leave one out.{guess}"
     )
 
@@ -190,21 +184,22 @@ def _groups(findings: Findings) -> Iterator[Part]:
     for i, chosen, more in _in_turns(members, lambda member: member[0], room=ROOM):
         group = findings["groups"][i]
         cards = [[Shot(path, _name(path, findings), _name(path, findings))] for _, path in chosen]
-        title = f"{many(len(group['pictures']), 'picture')} of {told.names(findings)[group['folder']]}"
+        title = f"{many(len(group['pictures']), told.noun(findings))} of {told.names(findings)[group['folder']]}"
         yield Part(title, cards, note=_meaning(group, findings), more=more)
 
 
 def _meaning(group: Findings, findings: Findings) -> str:
     share, there = f"{percent(group['share'])} of the folder. ", told.other(group["folder"], findings)
+    telling, noun = _telling(findings), told.noun(findings)
     if group["counterpart"] is None:
-        return share + "A model of this folder will seldom paint the like."
+        return share + telling.rare
     if not group["counterpart"]:
         return share + (
-            f"No picture of {there} is like them, so that there is nothing to turn them into: expect artefacts. "
-            f"They are not shown more often by --balance. Add such pictures to {there}, or leave these out."
+            f"No {noun} of {there} is like them, {telling.stranded} "
+            f"They are not shown more often by --balance. Add such {noun}s to {there}, or leave these out."
         )
     return share + (
-        f"{many(group['counterpart'], 'picture')} of {there} {'is' if group['counterpart'] == 1 else 'are'} like them: "
+        f"{many(group['counterpart'], noun)} of {there} {'is' if group['counterpart'] == 1 else 'are'} like them: "
         "a translator can learn to turn these into those, and --balance shows them more often."
     )
 
@@ -214,27 +209,33 @@ def _files(findings: Findings) -> Iterator[Part]:
         unread = [(_name(one["path"], findings), printable(one["why"])) for one in folder["unreadable"]]
         every = unread + [(_name(path, findings), "of one colour") for path in folder["constant"]]
         left = f"and {len(every) - LISTED:,} more" if len(every) > LISTED else ""
-        sizes = ", ".join(f"{which} {_unbroken(folder[which])}" for which in ("smallest", "median", "largest"))
         copies = f"; {many(folder['copies'], 'exact copy', 'exact copies')}" if folder["copies"] else ""
-        note = f"{shown(folder['folder'])}: {many(folder['files'], 'file')}, {sizes} pixels{copies}"
+        note = f"{shown(folder['folder'])}: {many(folder['files'], 'file')}, {_extents(folder, findings)}{copies}"
         yield Part(told.names(findings)[folder["name"]], names=every[:LISTED], note=note, more=left)
+
+
+def _extents(folder: Findings, findings: Findings) -> str:
+    """Return how large a folder's pictures are, or how long its recordings."""
+    if told.sounds(findings):
+        lengths = ", ".join(f"{which} {told.length(folder[which])}" for which in ("shortest", "median", "longest"))
+        return f"{duration(folder['seconds'])} in all: {lengths}"
+    sizes = ", ".join(f"{which} {_unbroken(folder[which])}" for which in ("smallest", "median", "largest"))
+    return f"{sizes} pixels"
 
 
 def _unbroken(pair: Sequence[int] | None) -> str:
     return told.size(pair).replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def _apart(separable: float) -> Part:
+def _apart(findings: Findings) -> Part:
+    separable, noun = findings["separable"], told.noun(findings)
     if separable <= told.ALIKE:
         found = "The folders are nearly alike: there is little to learn. Check that they are the right ones."
     elif separable < CLEAR:
-        found = "The folders overlap: many pictures could be of either, and a translator will change those little."
+        found = f"The folders overlap: many {noun}s could be of either, and a translator will change those little."
     else:
-        found = (
-            "The folders differ clearly. A translator learns whatever differs: make sure that it is what you want to "
-            "change, and not the size, a border or the light."
-        )
-    told_apart = f"{percent(separable)} of the pictures are told to be of their folder (50 %: nothing to learn). "
+        found = f"The folders differ clearly. A translator learns whatever differs: {_telling(findings).apart}"
+    told_apart = f"{percent(separable)} of the {noun}s are told to be of their folder (50 %: nothing to learn). "
     return Part("", note=told_apart + found)
 
 

@@ -2,8 +2,8 @@
 
     Page( title, …, sections=[ Section("Curves", [Chart(…), Chart(…)]), Section("Pictures", [Picture(…)]), … ] )
 
-Blocks are Notes, Commands, Chart, Picture, Table and Fold; a section of charts or of small pictures is set in columns.
-Everything that is put into them is text and is escaped.
+Blocks are Notes, Commands, Chart, Picture, Sounds, Table and Fold; a section of charts or of small pictures is set in
+columns. Everything that is put into them is text and is escaped.
 """
 
 import base64
@@ -44,6 +44,14 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Sounds:
+    """Plays sounds that the page carries, before and after: rows of (name, address) each."""
+
+    rows: Sequence[Sequence[tuple[str, str]]]
+    title: str = ""
+
+
+@dataclass(frozen=True)
 class Table:
     """Lists rows of texts under a head; `numbers` sets all columns but the first flush right."""
 
@@ -61,7 +69,7 @@ class Fold:
     text: str
 
 
-Block: TypeAlias = Notes | Commands | Chart | Picture | Table | Fold
+Block: TypeAlias = Notes | Commands | Chart | Picture | Sounds | Table | Fold
 
 
 @dataclass(frozen=True)

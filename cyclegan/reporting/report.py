@@ -4,7 +4,7 @@ import math
 import re
 import shlex
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from cyclegan.errors import shown
@@ -26,6 +26,7 @@ from cyclegan.reporting.page import (
     render,
 )
 from cyclegan.reporting.runs import Run, read_json, read_text
+from cyclegan.reporting.sounds import sounds
 from cyclegan.reporting.words import aimed, decimals, duration, printable
 from cyclegan.tables import flat
 
@@ -37,6 +38,13 @@ FIGURES = {
     "diversity": ("diversity", 2),
     "copies": ("near-copies", 2),
     "error": ("decoding error", 1),
+}
+HEARD = {
+    "fid": ("Fréchet distance", 1),
+    "cycle": ("there and back, dB", 1),
+    "change": ("change, dB", 1),
+    "diversity": ("diversity", 2),
+    "modulation": ("modulation, dB", 2),
 }
 
 
@@ -53,7 +61,7 @@ def report(run: Run) -> bytes:
         sections=[
             Section("What to do next", [Notes(advice), Commands(_commands(run, anew=any(a.anew for a in advice)))]),
             Section("Curves", curves.charts(run), columns=True),
-            Section("Pictures", list(_pictures(run))),
+            Section("Voices" if run.speaks else "Pictures", [*sounds(run), *_pictures(run)]),
             Section("Figures", list(_figures(run))),
             Section("Data", _table_of(folders(read_json(run.directory / "data.json")))),
             Section("Settings", list(_settings(run, environment))),
@@ -71,6 +79,7 @@ def _story(run: Run) -> Story:
         progress=run.progress,
         decay=run.amount("training.decay"),
         adversarial=adversarial if isinstance(adversarial, str) else "",
+        speaks=run.speaks,
     )
 
 
@@ -87,10 +96,12 @@ def _facts(run: Run, environment: Mapping[str, Any]) -> dict[str, str]:
     best, speeds = run.log.best, [step.speed for step in run.log.steps if math.isfinite(step.speed)]
     wanted, minutes = run.amount("training.images"), run.amount("training.minutes")
     facts = {"Best KID × 1000": f"{decimals(1000 * best.kid)} at {best.images:,}"} if best else {}
-    facts["Pictures seen"] = f"{run.images:,}" + (f" of {wanted:,.0f}" if wanted and not minutes else "")
+    facts[f"{run.seen.capitalize()} seen"] = f"{run.images:,}" + (
+        f" of {wanted:,.0f}" if wanted and not minutes else ""
+    )
     facts["Trained for"] = duration(run.log.seconds) + (f" of {duration(60 * minutes)}" if minutes else "")
     if speeds:
-        facts["Speed"] = f"{decimals(sorted(speeds)[len(speeds) // 2])} pictures/s"
+        facts["Speed"] = f"{decimals(sorted(speeds)[len(speeds) // 2])} {run.seen}/s"
     device = str(environment.get("device") or "")
     name = _threads(environment) if device == "cpu" else environment.get("device_name")
     return facts | ({"Device": printable(str(name or device))} if device else {})
@@ -119,7 +130,7 @@ def _commands(run: Run, *, anew: bool) -> dict[str, str]:
     use = (
         ("Draw", "styl sample {} -o samples")
         if run.draws
-        else ("Translate", "styl translate PICTURES -m {} -o translated")
+        else ("Translate", f"styl translate {'RECORDINGS' if run.speaks else 'PICTURES'} -m {{}} -o translated")
     )
     if run.log.best and best.is_file():
         lines[f"{use[0]} with the best"] = use[1].format(shlex.quote(str(best)))
@@ -135,7 +146,7 @@ def _pictures(run: Run) -> Iterator[Picture]:
     wanted = [("The best look", best.images)] if best and best.images in sheets else []
     wanted += [("The last look", last)] if sheets and (not wanted or last != wanted[0][1]) else []
     for title, images in wanted:
-        if found := picture(sheets[images], title=title, note=_caption(images, looks)):
+        if found := picture(sheets[images], title=title, note=_caption(images, looks, run)):
             yield found
     if found := picture(
         run.directory / "sheets" / "extremes.jpg",
@@ -144,9 +155,9 @@ def _pictures(run: Run) -> Iterator[Picture]:
         yield found
 
 
-def _caption(images: int, looks: Mapping[int, Look]) -> str:
+def _caption(images: int, looks: Mapping[int, Look], run: Run) -> str:
     kid = looks[images].kid if images in looks else math.nan
-    return f"{images:,} pictures seen" + (f", KID × 1000 {decimals(1000 * kid)}" if math.isfinite(kid) else "")
+    return f"{images:,} {run.seen} seen" + (f", KID × 1000 {decimals(1000 * kid)}" if math.isfinite(kid) else "")
 
 
 def _figures(run: Run) -> Iterator[Table]:
@@ -162,16 +173,19 @@ def _figures(run: Run) -> Iterator[Table]:
         rows = {"untranslated": run.log.untranslated} | rows
     for domain in run.log.domains:
         known = {name for measure in rows.values() for name in measure.get(domain, ())}
-        figures = [name for name in FIGURES if name in known]
+        figures = {name: about for name, about in (HEARD if run.speaks else FIGURES).items() if name in known}
         body = [[name, *_cells(measure.get(domain, {}), figures)] for name, measure in rows.items()]
-        head, title = ["", "KID × 1000", *(FIGURES[name][0] for name in figures)], aimed(printable(domain), known)
+        head, title = ["", "KID × 1000", *(name for name, _ in figures.values())], aimed(printable(domain), known)
         yield Table(head, body, title=title[:1].upper() + title[1:], numbers=True)
 
 
-def _cells(found: Mapping[str, float], figures: Sequence[str]) -> list[str]:
+def _cells(found: Mapping[str, float], figures: Mapping[str, tuple[str, int]]) -> list[str]:
     kid, std = (1000 * found.get(name, math.nan) for name in ("kid", "kid_std"))
     spread = f" ± {decimals(std)}" if math.isfinite(kid) and math.isfinite(std) else ""
-    return [decimals(kid) + spread, *(decimals(found.get(name, math.nan), FIGURES[name][1]) for name in figures)]
+    return [
+        decimals(kid) + spread,
+        *(decimals(found.get(name, math.nan), places) for name, (_, places) in figures.items()),
+    ]
 
 
 def _table_of(found: Mapping[str, Mapping[str, str]]) -> list[Block]:

@@ -45,6 +45,16 @@ class Run:
         return len(self.domains) == 1
 
     @property
+    def speaks(self) -> bool:
+        """Whether voices were learnt; else pictures."""
+        return bool(self.option("codec.name") == "voice")
+
+    @property
+    def seen(self) -> str:
+        """What is counted while it trains: pictures, or pieces of recordings."""
+        return "pieces" if self.speaks else "pictures"
+
+    @property
     def images(self) -> int:
         """Pictures seen of each domain."""
         return max(self.log.images, self.saved or 0)

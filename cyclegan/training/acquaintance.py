@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn import functional as nnf
 
 from cyclegan.chance import seed_for
-from cyclegan.curation.findings import Described, numbers
+from cyclegan.curation.duplicates import Pair
+from cyclegan.curation.findings import Described, numbers, pairs_among
 from cyclegan.curation.latent import joint_features
 from cyclegan.curation.resample import Weights
 from cyclegan.curation.source import encoded
@@ -19,6 +20,7 @@ from cyclegan.objectives import VAE
 from cyclegan.training.album import Album
 from cyclegan.training.augment import Geometry
 from cyclegan.training.data import Domain, Draws
+from cyclegan.training.medium import Medium
 from cyclegan.training.trainer import Report, Trainer
 
 SIDE = 64  # pixels that pictures are looked at with
@@ -34,19 +36,30 @@ Weigh = Callable[[Tensor], Weights]  # of the latents (N, d) of one folder
 
 @dataclass(frozen=True)
 class Gathered:
-    """The pictures of folders, uint8 (N, 3, 64, 64), where each lies, and its path; `lost` could not be read."""
+    """The pictures of folders, uint8 (N, 3, 64, 64), where each lies, and its path; `lost` could not be read.
+
+    Of recordings `courses` (N, 3, 64, 64) are what copies are found by, see Portraits.
+    """
 
     pictures: Tensor
     folders: Tensor
     paths: tuple[str, ...]
     lost: tuple[str, ...]
+    courses: Tensor | None = None
+
+    def pairs(self) -> list[Pair]:
+        """Return the near-duplicates among all that was gathered."""
+        return pairs_among(self.pictures if self.courses is None else self.courses, self.folders)
 
 
-def gather(albums: Sequence[Album]) -> Gathered:
-    """Read all usable pictures of albums that were scanned for `DATA`; raises InputError where there are none."""
+def gather(albums: Sequence[Album], *, medium: Medium | None = None) -> Gathered:
+    """Read all that is usable of albums that were scanned for `DATA`; raises InputError where there is nothing.
+
+    The `medium` is the one of the scan, by default that of pictures; of one channel more than three, it is the course.
+    """
     domains = [Domain(tuple(album.usable), ()) for album in albums]
-    geometry = Geometry(DATA)
-    draws = Draws(domains, geometry, seed=0, stores=[list(album.stores(DATA)) for album in albums])
+    geometry = medium or Geometry(DATA)
+    draws = Draws(domains, geometry, seed=0, stores=[list(album.stores(geometry)) for album in albums])
     pictures, folders, paths, lost = [], [], [], []
     for number, domain in enumerate(domains):
         for path in domain.train:
@@ -58,8 +71,10 @@ def gather(albums: Sequence[Album]) -> Gathered:
             folders.append(number)
             paths.append(str(path))
     if not pictures:
-        raise InputError(f"none of the pictures can be read any more: {lost[0]}", hint="check the disk")
-    return Gathered(torch.stack(pictures), torch.tensor(folders), tuple(paths), tuple(lost))
+        raise InputError(f"none of the files can be read any more: {lost[0]}", hint="check the disk")
+    stacked = torch.stack(pictures)
+    courses = stacked[:, 3:].expand(-1, 3, -1, -1).contiguous() if stacked.shape[1] > 3 else None
+    return Gathered(stacked[:, :3].contiguous(), torch.tensor(folders), tuple(paths), tuple(lost), courses)
 
 
 def acquaint(

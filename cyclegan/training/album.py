@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cyclegan.errors import shown
-from cyclegan.experiment import Data
-from cyclegan.training.augment import Geometry
+from cyclegan.training.medium import Medium
 from cyclegan.training.store import Store, place_of
 
 FORMAT = 1
@@ -21,6 +20,7 @@ class Facts:
     """What one file holds: the hash of its bytes, the picture's size, and why it cannot be decoded, if it cannot.
 
     `spread` is the largest standard deviation of a channel, `colour` the mean distance between channels, in levels.
+    Of a recording, `seconds` of speech were found at so many samples a second (`rate`).
     """
 
     digest: str = ""
@@ -29,6 +29,8 @@ class Facts:
     spread: float = 0.0
     colour: float = 0.0
     problem: str = ""
+    seconds: float = 0.0
+    rate: int = 0
 
     @property
     def fault(self) -> str:
@@ -37,7 +39,8 @@ class Facts:
         A picture of one colour teaches no more than that colour, but multiplies gradients by a hundred: instance norm
         divides by the standard deviation.
         """
-        return self.problem or ("all of one colour" if self.spread < CONSTANT else "")
+        constant = self.spread < CONSTANT and not self.seconds
+        return self.problem or ("all of one colour" if constant else "")
 
 
 @dataclass(frozen=True)
@@ -59,17 +62,17 @@ class Album:
         """The pictures that are not, each with the reason."""
         return [f"{shown(self.folder / name)}: {f.fault}" for name, f in self.facts.items() if f.fault]
 
-    def stores(self, data: Data) -> Iterator[Store]:
+    def stores(self, medium: Medium) -> Iterator[Store]:
         """Open what there is of the folder's decoded pictures."""
         digests = {self.folder / name: facts.digest for name, facts in self.facts.items() if not facts.fault}
-        for short in Geometry(data).short_sides():
-            store = Store.open(self.place(data, short), digests, short=short)
+        for short in medium.short_sides():
+            store = Store.open(self.place(medium, short), digests, short=short)
             if store:
                 yield store
 
-    def place(self, data: Data, short: int) -> Path:
+    def place(self, medium: Medium, short: int) -> Path:
         """Return the file of the folder's decoded pictures, whether it is there or not."""
-        return place_of([facts.digest for facts in self.facts.values()], data, short=short)
+        return place_of([facts.digest for facts in self.facts.values()], medium.made_of(), short=short)
 
 
 @dataclass(frozen=True)

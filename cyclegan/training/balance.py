@@ -9,12 +9,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from cyclegan.curation.findings import Findings, findings, looked_at, pairs_among
+from cyclegan.curation.findings import Findings, findings, looked_at
 from cyclegan.curation.latent import LOST, WHOLE
 from cyclegan.curation.resample import Weights, lowered, nearest, published
 from cyclegan.experiment import Data, Experiment
+from cyclegan.recipes import Voice
 from cyclegan.training.acquaintance import DATA, Gathered, Weigh, acquaint, described, gather
 from cyclegan.training.album import Scan
+from cyclegan.training.augment import Geometry
+from cyclegan.training.portraits import Portraits
 from cyclegan.training.ranks import Ranks
 from cyclegan.training.scan import scan
 
@@ -66,20 +69,21 @@ def balanced(
 
 
 def _found(experiment: Experiment, about: Mapping[str, Any], *, device: str, tell: Tell) -> Balance:
-    small = scan(_small(experiment.data), tell=lambda done, of: tell({"looked": done, "of": of}))
-    gathered = gather(small.albums)
+    medium = (Portraits if isinstance(experiment.codec, Voice) else Geometry)(DATA)
+    small = scan(_small(experiment.data), medium=medium, tell=lambda done, of: tell({"looked": done, "of": of}))
+    gathered = gather(small.albums, medium=medium)
     for line in gathered.lost:
         tell({"note": line})
     weigh = _as_published(experiment.data) if experiment.data.balance in ("maximum", "product") else None
     network = acquaint(gathered, device=device, seed=experiment.seed, weigh=weigh or _by_neighbours)
     known = described(gathered, looked_at(gathered.pictures), network)
-    judged = findings(known, gathered.folders, pairs_among(gathered.pictures, gathered.folders))
+    judged = findings(known, gathered.folders, gathered.pairs())
     if weigh:
         values = _each(gathered, lambda own: weigh(_latents(known.latent, own)))
         line = f"{experiment.data.balance} of histograms, as published: nothing is set aside"
     else:
         values = _each(gathered, lambda own: _controlled(known.together, judged, own))
-        line = _what_was_done(judged, values)
+        line = _what_was_done(judged, values, what="recordings" if gathered.courses is not None else "pictures")
     shown = dict(zip(gathered.paths, [round(v, 6) for v in values.tolist()], strict=True))
     return Balance(shown, f"{line} (effective sample size {Weights(values).effective:.0%})", about)
 
@@ -127,16 +131,16 @@ def _controlled(features: Tensor, judged: Findings, own: Tensor) -> Weights:
     return lowered(weights, [[place[i] for i in members] for members in stranded])
 
 
-def _what_was_done(judged: Findings, values: Tensor) -> str:
+def _what_was_done(judged: Findings, values: Tensor, *, what: str = "pictures") -> str:
     """Say in one line what is shown more often, and what is not."""
     aside = int(judged.odd.sum()) + len(judged.misfiled)
-    parts = [f"set aside {aside} odd pictures", f"{len(judged.pairs)} duplicate pairs share weight"]
+    parts = [f"set aside {aside} odd {what}", f"{len(judged.pairs)} duplicate pairs share weight"]
     raised = [group for group in judged.groups if not group.stranded]
     parts += [f"a group of {len(g.members)} shown {Weights(values).shown(g.members):.1f}x more often" for g in raised]
     held = sum(group.stranded for group in judged.groups)
     parts += [f"{held} small groups without a counterpart in the other folder not raised"] if held else []
     rare = int((values > RARE).sum())
-    return "; ".join([*parts, f"{rare} pictures in all shown more than {RARE:g}x"])
+    return "; ".join([*parts, f"{rare} {what} in all shown more than {RARE:g}x"])
 
 
 def _told(found: Balance | None, ranks: Ranks) -> Balance:

@@ -1,10 +1,11 @@
 """From folders to batches: which picture comes when is a function of (seed, domain, number)."""
 
+import contextlib
 import errno
 import functools
 import itertools
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +19,15 @@ from cyclegan.chance import seed_for
 from cyclegan.errors import InputError, StoppedEarly, shown
 from cyclegan.experiment import Data
 from cyclegan.media.folder import no_pictures, pictures
-from cyclegan.media.image import read_rgb
+from cyclegan.media.kinds import PICTURE_SUFFIXES
 from cyclegan.training.album import Scan
 from cyclegan.training.augment import Geometry
 from cyclegan.training.loader import Loader
+from cyclegan.training.medium import Array, Medium
 from cyclegan.training.store import Store
 
-Reader = Callable[[Path], NDArray[np.uint8]]
-Batch = tuple[list[NDArray[np.uint8]], list[str]]
+Reader = Callable[[Path], Array]
+Batch = tuple[list[Array], list[str]]
 Draw = tuple[list[Tensor], list[str]]  # a tensor a domain, and what was wrong with the files that were passed over
 
 TOO_MANY = 100  # pictures, or a hundredth of all, that may rot while a training runs
@@ -41,16 +43,24 @@ class Domain:
     held_back: tuple[Path, ...]
 
     @classmethod
-    def split(cls, folder: Path, *, held_back: int, seed: int, paths: Sequence[Path] | None = None) -> "Domain":
+    def split(
+        cls,
+        folder: Path,
+        *,
+        held_back: int,
+        seed: int,
+        paths: Sequence[Path] | None = None,
+        suffixes: Collection[str] = PICTURE_SUFFIXES,
+    ) -> "Domain":
         """Hold back at most `held_back` pictures and never more than a tenth; raise InputError when there are none.
 
         `paths` are those of its pictures that can be used (None: as they are listed).
         The choice depends on names: a picture that is added takes the place of at most one that was held back. Where a
         tenth is less than two pictures, none can be spared: the first pictures are then shown although they are learnt.
         """
-        paths = pictures(folder) if paths is None else paths
+        paths = pictures(folder, suffixes=suffixes) if paths is None else paths
         if not paths:
-            raise no_pictures(folder)
+            raise no_pictures(folder, suffixes=suffixes)
         count = min(held_back, len(paths) // 10)
         if count < 2:
             return cls(tuple(paths), tuple(paths[:held_back]))
@@ -93,13 +103,13 @@ class Draws(Dataset[Draw]):
     def __init__(
         self,
         domains: Sequence[Domain],
-        geometry: Geometry,
+        geometry: Medium,
         *,
         seed: int,
-        read: Reader = read_rgb,
+        read: Reader | None = None,
         stores: Sequence[Sequence[Store]] = (),
     ) -> None:
-        self.domains, self.geometry, self.seed, self.read = tuple(domains), geometry, seed, read
+        self.domains, self.geometry, self.seed, self.read = tuple(domains), geometry, seed, read or geometry.read
         self.stores = {(d, store.short): store for d, own in enumerate(stores) for store in own}
         self.settle_from: int | None = None
         self.shares: Sequence[Shares | None] = [None] * len(self.domains)
@@ -118,7 +128,7 @@ class Draws(Dataset[Draw]):
             weights = None
         return paths[_order(self.seed, domain, epoch, len(paths), weights)[place]]
 
-    def sized(self, domain: int, path: Path, *, short: int) -> NDArray[np.uint8]:
+    def sized(self, domain: int, path: Path, *, short: int) -> Array:
         """Return a picture with a short side of so many pixels, decoded or stored; raises InputError."""
         store = self.stores.get((domain, short))
         stored = store.get(path) if store else None
@@ -139,7 +149,7 @@ class Draws(Dataset[Draw]):
                 damaged.append(error.what)
         return None
 
-    def _read(self, path: Path) -> NDArray[np.uint8]:
+    def _read(self, path: Path) -> Array:
         """Read a picture, a second time where the disk or the network failed: that passes."""
         try:
             return self.read(path)
@@ -159,14 +169,16 @@ def _collate(draws: list[Draw]) -> Batch:
 class Batches:
     """Batches of all domains from any number on, the same whatever the workers; and the fixed, held-back pictures.
 
-    Without a `scan` of the folders, pictures are looked at when their turn comes. Who sets `settle_from` to a draw's
-    number before the first batch gets settled draws from there on. `damaged` names the files that were passed over,
+    What lies in the folders, the `medium` says: pictures, by default. Without a `scan` of them, they are looked at when
+    their turn comes. Who sets `settle_from` to a draw's number before the first batch gets settled draws from there on.
+    `damaged` names the files that were passed over,
     `notes` says what else a person should know.
     """
 
     def __init__(
         self,
         data: Data,
+        medium: Medium | None = None,
         *,
         batch: int,
         seed: int,
@@ -175,13 +187,14 @@ class Batches:
         scan: Scan | None = None,
         patience: float = 60,
     ) -> None:
-        self.geometry = Geometry(data)
+        self.geometry: Medium = medium or Geometry(data)
+        suffixes = self.geometry.suffixes
         usable = [album.usable for album in scan.albums] if scan else [None] * len(data.folders)
         self.domains = [
-            Domain.split(Path(folder), held_back=data.held_back, seed=seed, paths=paths)
+            Domain.split(Path(folder), held_back=data.held_back, seed=seed, paths=paths, suffixes=suffixes)
             for folder, paths in zip(data.folders, usable, strict=True)
         ]
-        stores = [list(album.stores(data)) for album in scan.albums] if scan and data.cache_gb else []
+        stores = [list(album.stores(self.geometry)) for album in scan.albums] if scan and data.cache_gb else []
         self.draws = Draws(self.domains, self.geometry, seed=seed, stores=stores)
         self.batch, self.device = batch, device
         self.settle_from: int | None = None
@@ -193,6 +206,12 @@ class Batches:
         """Show pictures so many times more often than by chance, by their paths; others once."""
         values = [np.array([weights.get(str(path), 1.0) for path in domain.train]) for domain in self.domains]
         self.draws.shares = [Shares(own / own.mean()) for own in values]
+
+    def arrays(self, domain: int) -> Iterator[Array]:
+        """Yield what is learnt from in a domain, whole, as it is kept; what is damaged is told when its turn comes."""
+        for path in self.domains[domain].train:
+            with contextlib.suppress(InputError):
+                yield self.draws.sized(domain, path, short=self.geometry.short_side())
 
     @property
     def notes(self) -> list[str]:
@@ -212,14 +231,16 @@ class Batches:
         ):
             self._note(damaged)
             if len(arrays) < len(self.domains):
-                raise StoppedEarly(f"no picture can be read any more: {damaged[-1]}", hint="check the disk")
+                raise StoppedEarly(
+                    f"none of the {self.geometry.called} can be read any more: {damaged[-1]}", hint="check the disk"
+                )
             yield [torch.from_numpy(array).to(self.device, non_blocking=True) for array in arrays]
 
     def _note(self, damaged: Sequence[str]) -> None:
         self.damaged.update(dict.fromkeys(damaged))
         bound = max(TOO_MANY, sum(len(domain.train) for domain in self.domains) // 100)
         if len(self.damaged) > bound:
-            what = f"{len(self.damaged)} pictures cannot be read any more, the last: {damaged[-1]}"
+            what = f"{len(self.damaged)} {self.geometry.called} cannot be read any more, the last: {damaged[-1]}"
             raise StoppedEarly(what, hint="check the disk; what was reached is saved, the same command goes on")
 
     def _named(self, numbers: Sequence[int]) -> str:
@@ -231,7 +252,7 @@ class Batches:
 
     def examples(self, count: int) -> list[Tensor]:
         """Return up to so many pictures of every domain, held-back ones first, as `held_back` does."""
-        count = min(count, max(2, HELD_BYTES // (3 * self.geometry.data.size**2)))
+        count = min(count, max(2, HELD_BYTES // self.geometry.weight))
         every = [dict.fromkeys([*domain.held_back, *domain.train]) for domain in self.domains]
         wanted = [itertools.islice(self._readable_of(d, paths), count) for d, paths in enumerate(every)]
         return [torch.stack(list(readable)).to(self.device) for readable in wanted]
@@ -244,17 +265,18 @@ class Batches:
     def _readable(self, domain: int) -> list[Tensor]:
         """Return the held-back pictures that can be read; where there is none, one that is learnt stands in."""
         held, train = self.domains[domain].held_back, self.domains[domain].train
-        count = max(2, HELD_BYTES // (3 * self.geometry.data.size**2))
+        count = max(2, HELD_BYTES // self.geometry.weight)
         found = list(itertools.islice(self._readable_of(domain, held), count))
         found = found or list(itertools.islice(self._readable_of(domain, train), 1))
         if not found:
-            what = f"{shown(train[0].parent)}: none of its pictures can be read"
+            what = f"{shown(train[0].parent)}: none of its {self.geometry.called} can be read"
             raise InputError(what, hint=f"the last of them: {list(self.damaged)[-1]}")
         return found
 
     def _readable_of(self, domain: int, paths: Iterable[Path]) -> Iterator[Tensor]:
+        short = self.geometry.short_side(settled=True)
         for path in paths:
             try:
-                yield self.geometry.fixed(self.draws.sized(domain, path, short=self.geometry.data.size))
+                yield self.geometry.fixed(self.draws.sized(domain, path, short=short))
             except InputError as error:
                 self.damaged[error.what] = None

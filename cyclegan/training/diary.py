@@ -1,11 +1,13 @@
 """Looks at the held-back pictures, written down as the training goes on."""
 
-from cyclegan import codecs
+from cyclegan.codecs import Pictures, Voice
 from cyclegan.metrics.features import load_features
 from cyclegan.objectives import Objective
 from cyclegan.training.data import Batches
 from cyclegan.training.familiarity import familiarised
+from cyclegan.training.listen import Listener, heard_of
 from cyclegan.training.look import Looker
+from cyclegan.training.recordings import Recordings
 from cyclegan.training.runfolder import RunFolder, numbers
 from cyclegan.training.samples import SampleLooker
 from cyclegan.training.trainer import Trainer
@@ -19,26 +21,37 @@ class Diary:
 
     def __init__(self, run: RunFolder, batches: Batches, features: str, *, objective: Objective) -> None:
         self.run = run
-        self.features = load_features(features, device=batches.device)
-        self.looker = self._looker(batches)
+        self.looker = self._listener(batches) if isinstance(run.codec, Voice) else self._looker(batches, features)
+        self.features = self.looker.features.name
         if isinstance(self.looker, Looker):
             domains = enumerate(run.experiment.data.domains)
             run.familiar = {name: familiarised(batches, number) for number, name in domains}
-        if isinstance(self.looker, Looker) and not run.knows(self.features.name):
-            compared = self.looker.compare(objective)
-            run.untranslated(self.looker.untranslated, features=self.features.name, compared=compared)
+        if not isinstance(self.looker, SampleLooker) and not run.knows(self.features):
+            compared = self.looker.compare(objective) if isinstance(self.looker, Looker) else {}
+            run.untranslated(self.looker.untranslated, features=self.features, compared=compared)
 
-    def _looker(self, batches: Batches) -> Looker | SampleLooker:
+    def _looker(self, batches: Batches, measured_by: str) -> Looker | SampleLooker:
         """Return who looks: translations are looked at beside what they were made of, draws beside what is known."""
-        held, codec, domains = batches.held_back(), codecs.build(self.run.codec), self.run.experiment.data.domains
+        features = load_features(measured_by, device=batches.device)
+        held, codec, domains = batches.held_back(), self.run.codec, self.run.experiment.data.domains
+        assert isinstance(codec, Pictures)
         if len(domains) == 2:
-            return Looker(held, batches.examples(REALS), codec=codec, features=self.features, domains=domains)
+            return Looker(held, batches.examples(REALS), codec=codec, features=features, domains=domains)
         (held_back,), (known,) = held, batches.examples(KNOWN)
-        return SampleLooker(held_back, known, codec=codec, features=self.features, domain=domains[0])
+        return SampleLooker(held_back, known, codec=codec, features=features, domain=domains[0])
+
+    def _listener(self, batches: Batches) -> Listener:
+        """Return who listens, to the first recordings of those that are held back."""
+        codec = self.run.codec
+        assert isinstance(codec, Voice)
+        assert isinstance(batches.geometry, Recordings)
+        heard = [list(heard_of(domain, batches.geometry)) for domain in batches.domains]
+        held, reals, domains = batches.held_back(), batches.examples(REALS), self.run.experiment.data.domains
+        return Listener(held, reals, heard, codec=codec, domains=domains, device=batches.device)
 
     def look(self, trainer: Trainer) -> None:
         """Look at the translators that people will use; what is no number would look black."""
         numbers(trainer)
         with trainer.averaged():
             seen = self.looker.look(trainer.objective, progress=trainer.progress)
-        self.run.look(trainer, seen, features=self.features.name)
+        self.run.look(trainer, seen, features=self.features)

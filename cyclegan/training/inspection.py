@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cyclegan.curation.findings import Findings, findings, looked_at, pairs_among
+from cyclegan.curation.findings import Findings, findings, looked_at
 from cyclegan.devices import choose_device
+from cyclegan.media.folder import alike
 from cyclegan.training.acquaintance import DATA, Gathered, acquaint, described, gather
 from cyclegan.training.album import Album, Facts, Scan
+from cyclegan.training.augment import Geometry
+from cyclegan.training.portraits import Portraits
 from cyclegan.training.scan import scan
 
 Tell = Callable[[Mapping[str, Any]], None]
@@ -28,16 +31,17 @@ def inspect(
     """Look into one or two folders and yield what is found as plain tables: at once, and again after a closer look.
 
     The first look describes pictures without any training; the closer one, left out where `quick`, trains a small VAE
-    on them. Nothing is moved, deleted or written beside the pictures. `tell` hears how far it is. Raises InputError for
-    a folder without a picture that can be used.
+    on them. Recordings are looked at as portraits. Nothing is moved, deleted or written beside the files. `tell` hears
+    how far it is. Raises InputError for a folder in which nothing can be used, and for pictures among recordings.
     """
     start, device = time.monotonic(), choose_device(device)
     data = dataclasses.replace(DATA, folders=tuple(map(str, folders)), domains=tuple(names))
-    found = scan(data, tell=lambda done, of: tell({"looked": done, "of": of}))
-    gathered = gather(found.albums)
+    medium = (Portraits if alike(folders) else Geometry)(DATA)
+    found = scan(data, medium=medium, tell=lambda done, of: tell({"looked": done, "of": of}))
+    gathered = gather(found.albums, medium=medium)
     for line in gathered.lost:
         tell({"note": line})
-    pairs, known = pairs_among(gathered.pictures, gathered.folders), looked_at(gathered.pictures)
+    pairs, known = gathered.pairs(), looked_at(gathered.pictures)
 
     def table(stage: str) -> dict[str, Any]:
         judged = findings(known, gathered.folders, pairs)
@@ -55,6 +59,7 @@ def _table(found: Findings, gathered: Gathered, looked: Scan) -> dict[str, Any]:
     names, paths = [album.name for album in looked.albums], gathered.paths
     folder = [names[f] for f in gathered.folders.tolist()]
     return {
+        "kind": "pictures" if gathered.courses is None else "recordings",
         "folders": [_folder(album) for album in looked.albums],
         "odd": list(_odd(found, paths, folder)),
         "duplicates": [
@@ -106,11 +111,19 @@ def _folder(album: Album) -> dict[str, Any]:
         "folder": str(album.folder),
         "pictures": len(usable),
         "files": len(album.facts),
-        **_sizes(usable),
+        **(_lengths(usable) if any(facts.seconds for facts in usable) else _sizes(usable)),
         "unreadable": [{"path": str(album.folder / n), "why": f.problem} for n, f in album.facts.items() if f.problem],
         "constant": [str(album.folder / n) for n, f in album.facts.items() if f.fault and not f.problem],
         "copies": copies.total() - len(copies),
     }
+
+
+def _lengths(usable: Sequence[Facts]) -> dict[str, Any]:
+    """Return how long recordings are, and the rates at which they were made, the most usual first."""
+    lengths = sorted(facts.seconds for facts in usable)
+    rates = [rate for rate, _ in Counter(facts.rate for facts in usable).most_common()]
+    chosen = {"shortest": lengths[0], "median": lengths[len(lengths) // 2], "longest": lengths[-1]}
+    return {**chosen, "seconds": round(sum(lengths), 3), "rates": rates}
 
 
 def _sizes(usable: Sequence[Facts]) -> dict[str, list[int]]:

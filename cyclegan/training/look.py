@@ -1,14 +1,15 @@
 """A look at the held-back pictures: a sheet for people, figures to choose by, and alarms."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cyclegan.codecs import Codec
+from cyclegan.codecs import Pictures
 from cyclegan.curation.mixture import Mixture
 from cyclegan.media.sheet import contact_sheet
 from cyclegan.metrics.distances import diversity, fid, kid, witness
@@ -25,6 +26,14 @@ Measure = dict[str, dict[str, float]]
 Frames = NDArray[np.uint8]
 
 
+class Sample(NamedTuple):
+    """A sound to listen to: samples (S,) of full scale ±1, how many a second, and what the file should say."""
+
+    samples: NDArray[np.float64]
+    rate: int
+    comment: str = ""
+
+
 @dataclass(frozen=True)
 class Look:
     """Pixels (H, W, 3) of a sheet and of the worst and best pictures; figures for each domain translated to.
@@ -32,15 +41,16 @@ class Look:
     `kid`, `kid_std`, `fid`: distance of the translated from the real pictures; `cycle`: mean error of coming back
     where there is a way back, `change`: mean difference made, both in levels of 255; `diversity`: a share of the real
     pictures'. `rounding` is what bfloat16 would change in translations, for each network; `mixture` is how the latents
-    lie of a model that pictures are drawn from.
+    lie of a model that pictures are drawn from, and `samples` are sounds to listen to, by name.
     """
 
     sheet: Frames
-    extremes: Frames
+    extremes: Frames | None
     measure: Measure
     alarms: tuple[str, ...]
     rounding: Mapping[str, Rounding]
     mixture: Mixture | None = None
+    samples: Mapping[str, Sample] = field(default_factory=dict)
 
     @property
     def kid(self) -> float:
@@ -72,7 +82,7 @@ class Looker:
         held_back: Sequence[Tensor],
         reals: Sequence[Tensor],
         *,
-        codec: Codec,
+        codec: Pictures,
         features: Features,
         domains: Sequence[str],
     ) -> None:

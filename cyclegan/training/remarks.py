@@ -1,4 +1,4 @@
-"""What a person should know about the folders before hours are spent on them."""
+"""What a person should know about the folders before hours are spent on them, of pictures or of recordings."""
 
 import statistics
 from collections import Counter
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from cyclegan.errors import shown
 from cyclegan.experiment import Data, Experiment
-from cyclegan.recipes import GAN
+from cyclegan.recipes import GAN, Voice
 from cyclegan.training.album import Album, Facts, Scan
 
 FEW = 20  # pictures of a domain
@@ -15,6 +15,7 @@ LARGER = 5  # times the pictures of the other domain
 LONG = 4  # times the short side
 GREY = 3.0  # levels between the channels, in the mean over a picture; JPEG makes 1 of none
 MOSTLY = 0.8
+LEAST_SPEECH, GOOD_SPEECH = 60.0, 600.0  # seconds of a voice
 
 
 def summary(scan: Scan) -> list[str]:
@@ -22,6 +23,9 @@ def summary(scan: Scan) -> list[str]:
     lines = []
     for album in scan.albums:
         kept = _kept(album)
+        if _heard(album):
+            lines.append(_spoken(album))
+            continue
         heights, widths = sorted(f.height for f in kept), sorted(f.width for f in kept)
         sizes = f"{widths[0]} × {heights[0]} to {widths[-1]} × {heights[-1]}"
         middle = f"most about {statistics.median_low(widths)} × {statistics.median_low(heights)}"
@@ -29,8 +33,21 @@ def summary(scan: Scan) -> list[str]:
     return lines
 
 
+def _spoken(album: Album) -> str:
+    kept = _kept(album)
+    rates = Counter(facts.rate for facts in kept).most_common()
+    mostly = "mostly " if len(rates) > 1 else ""
+    usual = statistics.median_low(facts.seconds for facts in kept)
+    speech = f"{_minutes(_speech(album))} of speech, most about {usual:.1f} s"
+    return f"{album.name}: {_many(len(kept))}, {speech}, {mostly}{rates[0][0]:,} Hz"
+
+
 def remarks(scan: Scan, experiment: Experiment) -> list[str]:
     """Say what may spoil a training, or what it cannot be expected to do, in a line each."""
+    if isinstance(experiment.codec, Voice):
+        heard = [*_unheard(scan), *_twice(scan, what="recordings"), *_hours(scan.albums)]
+        heard += _dull(scan.albums, experiment.codec)
+        return [*heard, *(f"recordings are taken apart again whenever they are drawn: {why}" for why in scan.unstored)]
     found = [*_left_out(scan), *_twice(scan), *_sizes(scan.albums, experiment.data)]
     found += [*_numbers(scan.albums), *_grey(scan.albums)]
     if isinstance(experiment.objective, GAN):
@@ -49,17 +66,64 @@ def _left_out(scan: Scan) -> Iterator[str]:
             yield f"{album.name}: {damaged} of {len(album.facts):,} files cannot be read and are left out"
 
 
-def _twice(scan: Scan) -> Iterator[str]:
+def _unheard(scan: Scan) -> Iterator[str]:
+    for album in scan.albums:
+        left = [f"{shown(name)}: {facts.problem}" for name, facts in album.facts.items() if facts.problem]
+        if left:
+            share = f"{len(left)} of {len(album.facts):,} files"
+            yield f"{album.name}: {share} are silent or damaged and are left out ({left[0]})"
+
+
+def _hours(albums: Sequence[Album]) -> Iterator[str]:
+    for album in albums:
+        if len(_kept(album)) < FEW:
+            yield f"{album.name}: only {_many(len(_kept(album)))}, too few to hold many back: the figures are coarse"
+        if _speech(album) < LEAST_SPEECH:
+            lasts = f"{_speech(album):.0f} seconds of speech in all"
+            yield f"{album.name}: {lasts}, the voice may become blurred; {GOOD_SPEECH / 60:.0f} minutes are good"
+    fewest, most = (choose(albums, key=_speech) for choose in (min, max))
+    times = _speech(most) / _speech(fewest)
+    if times >= LARGER:
+        yield f"{most.name} has {times:.0f} times the speech: what {fewest.name} says is heard as much more often"
+
+
+def _dull(albums: Sequence[Album], codec: Voice) -> Iterator[str]:
+    """Speak of recordings that hold less than the codec could learn."""
+    for album in albums:
+        low = [facts.rate for facts in _kept(album) if 0 < facts.rate < codec.rate]
+        if low:
+            least = f"nothing above {min(low) // 2:,} Hz is learnt from them"
+            yield f"{album.name}: {len(low):,} of {_many(len(_kept(album)))} have fewer than {codec.rate:,} Hz, {least}"
+
+
+def _heard(album: Album) -> bool:
+    return any(facts.seconds for facts in _kept(album))
+
+
+def _speech(album: Album) -> float:
+    """Return the seconds of speech of a voice."""
+    return sum(facts.seconds for facts in _kept(album))
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f} minutes" if seconds < 3600 else f"{seconds / 3600:.1f} hours"
+
+
+def _many(count: int) -> str:
+    return f"{count:,} recording{'' if count == 1 else 's'}"
+
+
+def _twice(scan: Scan, *, what: str = "pictures") -> Iterator[str]:
     contents = [Counter(f.digest for f in _kept(album)) for album in scan.albums]
     for album, counter in zip(scan.albums, contents, strict=True):
         again = counter.total() - len(counter)
         if again:
-            yield f"{album.name}: {again} pictures are copies of others, and are learnt more often"
+            yield f"{album.name}: {again} {what} are copies of others, and are learnt more often"
     for i, counter in enumerate(contents):
         for j, other in enumerate(contents[:i]):
             both = len(counter.keys() & other.keys())
             if both:
-                yield f"{both} pictures are in both {scan.albums[j].name} and {scan.albums[i].name}"
+                yield f"{both} {what} are in both {scan.albums[j].name} and {scan.albums[i].name}"
 
 
 def _sizes(albums: Sequence[Album], data: Data) -> Iterator[str]:

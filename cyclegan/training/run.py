@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from cyclegan import codecs
 from cyclegan.chance import seed_for
 from cyclegan.devices import choose_device, cores, has_bfloat16, keep_freed_memory
 from cyclegan.errors import StoppedEarly, out_of_memory
@@ -16,9 +15,11 @@ from cyclegan.experiment import Experiment
 from cyclegan.objectives import assemble
 from cyclegan.training.balance import balanced
 from cyclegan.training.begun import as_begun
+from cyclegan.training.codec import codec_for
 from cyclegan.training.data import Batches
 from cyclegan.training.diary import Diary
 from cyclegan.training.ledger import Ledger
+from cyclegan.training.medium import medium_of
 from cyclegan.training.ranks import Ranks, joined, local_device, neighbours
 from cyclegan.training.remarks import remarks, summary
 from cyclegan.training.runfolder import RunFolder
@@ -26,8 +27,6 @@ from cyclegan.training.signals import Interruption
 from cyclegan.training.student import teacher_for
 from cyclegan.training.survey import survey
 from cyclegan.training.trainer import Trainer
-
-CODEC: dict[str, Any] = {"name": "pictures", "channels": 3}
 
 
 @dataclass(frozen=True)
@@ -86,21 +85,21 @@ def train(
 
 
 def _train(experiment: Experiment, directory: Path, how: Circumstances, ranks: Ranks) -> Outcome:
-    data, seed, teacher = experiment.data, experiment.seed, teacher_for(experiment)
-    found = survey(data, directory, ranks=ranks, strict=how.strict, changed=how.changed_data, tell=how.tell)
-    batches = Batches(
-        data, batch=experiment.training.batch, seed=seed, workers=how.workers, device=how.device, scan=found
-    )
+    data, seed, teacher, medium = experiment.data, experiment.seed, teacher_for(experiment), medium_of(experiment)
+    found = survey(data, directory, medium, ranks=ranks, strict=how.strict, changed=how.changed_data, tell=how.tell)
+    size = experiment.training.batch
+    batches = Batches(data, medium, batch=size, seed=seed, workers=how.workers, device=how.device, scan=found)
     larger = max(len(domain.train) for domain in batches.domains)
     experiment = settle(as_begun(experiment, directory), larger_folder=larger, device=how.device)
     if data.settle and experiment.training.images:
         batches.settle_from = round(experiment.training.images * (1 - experiment.training.decay))
-    folder = RunFolder(directory, experiment, codec=CODEC)
+    codec = codec_for(experiment, batches, directory)
+    folder = RunFolder(directory, experiment, codec=codec)
     if ranks.largest(folder.finished):
         return Outcome(directory, folder.state.about["images"] if folder.state else 0, already=True)
 
     torch.manual_seed(seed_for(seed, "weights"))
-    objective = assemble(experiment, channels=CODEC["channels"], teacher=teacher.network if teacher else None)
+    objective = assemble(experiment, channels=codec.channels, teacher=teacher.network if teacher else None)
     trainer = Trainer(objective, experiment.training, seed=seed, device=how.device, ranks=ranks)
     balance = balanced(experiment, found, directory, device=how.device, ranks=ranks, tell=how.tell)
     if balance:
@@ -131,9 +130,9 @@ def _carry_on(
     diary = Diary(run, batches, features, objective=trainer.objective) if ranks.first else None
     ledger = Ledger(ranks, files=lambda report: batches.named(report.images - report.batch, report.batch))
     ledger.logged = (trainer.images, trainer.seconds)
-    codec = codecs.build(run.codec)
+    ways = [run.codec.of(domain) for domain in run.experiment.data.domains]
     drawn = batches.starting(trainer.images, rank=ranks.rank, ranks=ranks.count)
-    for report in trainer.reports([codec.encode(pictures) for pictures in batch] for batch in drawn):
+    for report in trainer.reports([way.encode(x) for way, x in zip(ways, batch, strict=True)] for batch in drawn):
         ledger.note(report)
         signal = int(ranks.largest(interruption.received or 0)) or None
         stop = report.progress >= 1 or signal is not None

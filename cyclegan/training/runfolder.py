@@ -3,6 +3,7 @@
 experiment.toml     the whole resolved experiment     environment.json    command, versions, device, threads
 data.json           what lies in the folders            balance.json        how often each picture is shown
 log.jsonl           losses and figures                sheets/*.jpg        always the same held-back pictures
+samples/*.wav       of voices, to listen to
 weights/last, best  self-describing translators       state/*             networks, optimisers, history, average
 """
 
@@ -19,11 +20,13 @@ import torch
 
 from cyclegan import files
 from cyclegan.checkpoint import Checkpoint
+from cyclegan.codecs import Codec, Voice
 from cyclegan.curation.familiar import Familiar
 from cyclegan.devices import cores
 from cyclegan.errors import CheckpointError, InputError, StoppedEarly, shown
 from cyclegan.experiment import Experiment
 from cyclegan.media.image import encode_picture
+from cyclegan.media.sounds.wav import encode_wav
 from cyclegan.training.album import Scan
 from cyclegan.training.balance import MEMORY as BALANCE
 from cyclegan.training.balance import Balance
@@ -43,7 +46,7 @@ KEPT = 2  # states; the older one is for the day the newer is damaged
 class RunFolder:
     """The diary of one run. Opening it only reads; it is written in its ``with`` block, which one process can hold."""
 
-    def __init__(self, directory: Path, experiment: Experiment, *, codec: dict[str, Any]) -> None:
+    def __init__(self, directory: Path, experiment: Experiment, *, codec: Codec) -> None:
         self.directory, self.experiment, self.codec = directory, experiment, codec
         self.notes = changes(experiment, directory)
         self.damaged: list[Path] = []
@@ -69,7 +72,7 @@ class RunFolder:
             self.directory.mkdir(parents=True, exist_ok=True)
             self.lock = files.lock(self.directory)
             self.lock.__enter__()
-            for name in ("", "sheets", "weights", "state"):
+            for name in ("", "sheets", "weights", "state", *(["samples"] if isinstance(self.codec, Voice) else [])):
                 (self.directory / name).mkdir(exist_ok=True)
                 files.sweep_stale(self.directory / name)  # with the lock: the living may be on another machine
             if self._states() != self.found:  # another process held it a moment ago
@@ -126,7 +129,10 @@ class RunFolder:
         """Keep a sheet and its figures; where they are the best so far, the translators too."""
         self.seen = trainer.images, seen
         for name, sheet in ((f"{trainer.images:09d}", seen.sheet), ("extremes", seen.extremes)):
-            self._write(f"sheets/{name}.jpg", encode_picture(sheet, suffix=".jpg", quality=90))
+            if sheet is not None:
+                self._write(f"sheets/{name}.jpg", encode_picture(sheet, suffix=".jpg", quality=90))
+        for name, (samples, rate, comment) in seen.samples.items():
+            self._write(f"samples/{name}.wav", encode_wav(samples, rate=rate, comment=comment))
         earlier = [
             line["kid"]
             for line in self.log_lines()

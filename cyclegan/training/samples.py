@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as nnf
 
-from cyclegan.codecs import Codec
+from cyclegan.codecs import Pictures
 from cyclegan.curation.neighbours import nearest
 from cyclegan.curation.source import Source
 from cyclegan.media.sheet import contact_sheet
@@ -41,7 +41,7 @@ class SampleLooker:
     `held_back` are pictures that were not learnt, `known` many that samples are compared with, uint8 (N, C, H, W).
     """
 
-    def __init__(self, held_back: Tensor, known: Tensor, *, codec: Codec, features: Features, domain: str) -> None:
+    def __init__(self, held_back: Tensor, known: Tensor, *, codec: Pictures, features: Features, domain: str) -> None:
         self.held_back, self.known, self.domain = enough(held_back), enough(known), domain
         self.codec, self.features = codec, features
         self.real = features(self.known[:DRAWN])

@@ -7,28 +7,27 @@ content, and a footer. It is named after what is inside. The system's page cache
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
 import struct
 import threading
 import zlib
-from collections.abc import Collection, Mapping
-from importlib.metadata import version
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cyclegan import __version__, files
+from cyclegan import files
 from cyclegan.experiment import Data
 
-Pixels = NDArray[np.uint8]
-Place = tuple[int, int, int, int]  # offset, height, width, checksum
+Array = NDArray[Any]
+Place = tuple[int, str, int, int, int, int]  # offset, type, height, width, channels, checksum
 
-SUFFIX, MAGIC = ".pictures", b"stylpix1"
+SUFFIX, MAGIC = ".pictures", b"stylpix2"
 FOOTER = struct.Struct("<QQ32s8s")  # where the index begins, its length, its SHA-256, MAGIC
-CHANNELS = 3
 SHARE = 4  # no more than this part of what the disk has free
 
 
@@ -37,10 +36,9 @@ def home() -> Path:
     return Path(os.environ.get("STYL_HOME") or Path.home() / ".cache/styl") / "pictures"
 
 
-def place_of(digests: Collection[str], data: Data, *, short: int) -> Path:
-    """Return the file for pictures of this content and resizing, as decoded by the libraries that are installed."""
-    made_by = [__version__, *(version(name) for name in ("torch", "torchvision", "pillow"))]
-    key = json.dumps([made_by, data.fit, short, sorted(set(digests))])
+def place_of(digests: Collection[str], made_of: Sequence[Any], *, short: int) -> Path:
+    """Return the file for pictures of this content and resizing, and what else they are `made_of`."""
+    key = json.dumps([*made_of, short, sorted(set(digests))])
     return home() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}{SUFFIX}"
 
 
@@ -49,7 +47,7 @@ class Store:
 
     def __init__(self, file: Path, places: Mapping[Path, Place], *, short: int) -> None:
         self.file, self.places, self.short = file, dict(places), short
-        self._bytes: Pixels | None = None
+        self._bytes: NDArray[np.uint8] | None = None
 
     @classmethod
     def open(cls, file: Path, digests: Mapping[Path, str], *, short: int) -> "Store | None":
@@ -61,18 +59,18 @@ class Store:
             os.utime(file)  # what was used last is removed last
         return cls(file, {path: index[digest] for path, digest in digests.items() if digest in index}, short=short)
 
-    def get(self, path: Path) -> Pixels | None:
-        """Return a picture (H, W, 3), not to be written to; None where it is not stored, or damaged."""
+    def get(self, path: Path) -> Array | None:
+        """Return an array (H, W, C), not to be written to; None where it is not stored, or damaged."""
         if path not in self.places:
             return None
-        offset, height, width, checksum = self.places[path]
+        offset, kind, *shape, checksum = self.places[path]
         if self._bytes is None:
             self._bytes = np.memmap(self.file, np.uint8, "r")
-        flat = self._bytes[offset : offset + height * width * CHANNELS]
+        flat = self._bytes[offset : offset + math.prod(shape) * np.dtype(kind).itemsize]
         if zlib.crc32(flat.data) != checksum:
             del self.places[path]
             return None
-        return flat.reshape(height, width, CHANNELS)
+        return flat.view(kind).reshape(shape)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_bytes": None}  # workers that are not forked map the file themselves
@@ -126,7 +124,7 @@ class Room:
 class Builder:
     """A store that is being made, by several threads; it gives up, and leaves nothing, where there is no room."""
 
-    def __init__(self, file: Path, room: Room, *, short: int, count: int) -> None:
+    def __init__(self, file: Path, room: Room, *, short: int, least: int) -> None:
         self.path, self.room, self.short = file, room, short
         self.index: dict[str, Place] = {}
         self.lock, self.offset, self.why = threading.Lock(), 0, ""
@@ -135,26 +133,26 @@ class Builder:
             self._file = self._stack.enter_context(self._stack.enter_context(files.atomic(file)).open("xb"))
         except OSError as error:
             self.give_up(error.strerror or str(error))
-        if count * CHANNELS * short**2 > room.left:  # no picture takes less
+        if least > room.left:  # bytes that they take all together, or more
             self.give_up(_too_large(room))
 
-    def add(self, digest: str, pixels: Pixels) -> None:
-        """Keep a picture (H, W, 3) by the digest of its file; each content once."""
-        pixels = np.ascontiguousarray(pixels)
-        checksum = zlib.crc32(pixels.data)
+    def add(self, digest: str, array: Array) -> None:
+        """Keep an array (H, W, C) by the digest of its file; each content once."""
+        array = np.ascontiguousarray(array)
+        checksum = zlib.crc32(array.data.cast("B"))
         with self.lock:
             if self.why or digest in self.index:
                 return
-            if not self.room.take(pixels.nbytes):
+            if not self.room.take(array.nbytes):
                 self.give_up(_too_large(self.room))
                 return
             try:
-                self._file.write(pixels.data)
+                self._file.write(array.data)
             except OSError as error:
                 self.give_up(error.strerror or str(error))
                 return
-            self.index[digest] = (self.offset, *pixels.shape[:2], checksum)
-            self.offset += pixels.nbytes
+            self.index[digest] = (self.offset, array.dtype.str, *array.shape, checksum)
+            self.offset += array.nbytes
 
     def finish(self) -> None:
         """Write the index; only now there is a store."""

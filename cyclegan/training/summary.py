@@ -10,13 +10,14 @@ from cyclegan.objectives import assemble, network_specs
 from cyclegan.training.student import teacher_for
 
 
-def network_rows(experiment: Experiment, *, channels: int = 3) -> list[dict[str, Any]]:
+def network_rows(experiment: Experiment) -> list[dict[str, Any]]:
     """Return name, kind, parameters and output shape, for one picture of the training size, of every network."""
+    channels, height, width = experiment.shape
     specs = network_specs(experiment, channels=channels)
     teacher = teacher_for(experiment)
     with torch.device("meta"):
         objective = assemble(experiment, channels=channels, teacher=teacher.network if teacher else None)
-        picture = torch.empty(1, channels, experiment.data.size, experiment.data.size)
+        picture = torch.empty(1, channels, height, width)
         return [_row(name, spec, objective.get_submodule(name), picture) for name, spec in specs.items()]
 
 

@@ -9,6 +9,7 @@ import torch
 from cyclegan.errors import UsageError, shown
 from cyclegan.experiment import Data
 from cyclegan.training.album import Scan, differences
+from cyclegan.training.medium import Medium
 from cyclegan.training.ranks import Ranks
 from cyclegan.training.scan import scan
 
@@ -17,7 +18,16 @@ MEMORY = "data.json"  # in the run folder
 Tell = Callable[[dict[str, Any]], None]
 
 
-def survey(data: Data, directory: Path, *, ranks: Ranks, strict: bool, changed: bool, tell: Tell) -> Scan:
+def survey(
+    data: Data,
+    directory: Path,
+    medium: Medium | None = None,
+    *,
+    ranks: Ranks,
+    strict: bool,
+    changed: bool,
+    tell: Tell,
+) -> Scan:
     """Look through the folders, as far as the run folder does not remember them; the other ranks are told.
 
     Raises InputError for folders that cannot be learnt from, and UsageError where a run that has begun would go on with
@@ -26,9 +36,15 @@ def survey(data: Data, directory: Path, *, ranks: Ranks, strict: bool, changed: 
     if not ranks.first:
         return _told(b"", ranks)
     earlier = Scan.load(directory / MEMORY)
-    found = scan(data, earlier=earlier, strict=strict, tell=lambda done, of: tell({"looked": done, "of": of}))
+    found = scan(
+        data,
+        medium=medium,
+        earlier=earlier,
+        strict=strict,
+        tell=lambda done, of: tell({"looked": done, "of": of}),
+    )
     if earlier and any((directory / "state").glob("*.safetensors")) and not changed:
-        _refuse(differences(earlier, found), directory)
+        _refuse(differences(earlier, found), directory, called=medium.called if medium else "pictures")
     return _told(found.encode(), ranks) if ranks.count > 1 else found
 
 
@@ -39,7 +55,7 @@ def _told(text: bytes, ranks: Ranks) -> Scan:
     return told
 
 
-def _refuse(lines: list[str], directory: Path) -> None:
+def _refuse(lines: list[str], directory: Path, *, called: str) -> None:
     if lines:
-        what = f"{shown(directory)}: the pictures are not those it was begun with: {'; '.join(lines)}"
+        what = f"{shown(directory)}: the {called} are not those it was begun with: {'; '.join(lines)}"
         raise UsageError(what, hint="--allow-changed-data goes on with them, -o begins another run")

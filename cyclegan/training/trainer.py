@@ -81,7 +81,8 @@ class Trainer:
         ranks: Ranks | None = None,
     ) -> None:
         # channels last is what fast convolutions of CPUs and of CUDA read; torch lays the gradients out alike
-        self.layout = torch.contiguous_format if device == "mps" else torch.channels_last
+        fast = objective.channels_last and device != "mps"
+        self.layout = torch.channels_last if fast else torch.contiguous_format
         self.objective = objective.to(device).to(memory_format=self.layout).train()
         self.training, self.seed, self.device, self.ranks = training, seed, device, ranks or Ranks()
         if training.compile == "on" or (training.compile == "auto" and device.startswith("cuda")):

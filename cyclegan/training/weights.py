@@ -1,9 +1,9 @@
 """What people take from a training: networks that describe themselves, and what they were trained on."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from cyclegan.checkpoint import Checkpoint
+from cyclegan.codecs import Codec
 from cyclegan.curation.familiar import Familiar, to_keep
 from cyclegan.experiment import Experiment
 from cyclegan.objectives import network_specs
@@ -14,7 +14,7 @@ from cyclegan.training.trainer import Trainer
 def portable(
     trainer: Trainer,
     experiment: Experiment,
-    codec: dict[str, Any],
+    codec: Codec,
     *,
     seen: Look | None,
     familiar: Mapping[str, Familiar | None],
@@ -26,13 +26,13 @@ def portable(
     learnt from, by domain.
     """
     objective, domains = trainer.objective, experiment.data.domains
-    specs = network_specs(experiment, channels=codec["channels"])
+    specs = network_specs(experiment, channels=codec.channels)
     about = {
         "kind": "translator" if objective.routes else "sampler",
         "domains": list(domains),
         "routes": [[domains[x], domains[y], name] for (x, y), name in objective.routes.items()],
         "networks": {name: specs[name] for name in objective.averaged},
-        "codec": codec,
+        "codec": codec.spec(),
         "images": trainer.images,
         "experiment": experiment.without_places().toml(),
     }

@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from cyclegan.codecs import Codec
+from cyclegan.codecs import Pictures
 from cyclegan.errors import InputError, UsageError, out_of_memory
 from cyclegan.networks.compiling import compiled
 from cyclegan.translation.exported import Exported
@@ -34,7 +34,7 @@ class AnySize:
         self,
         network: nn.Module,
         *,
-        codec: Codec,
+        codec: Pictures,
         device: str,
         tile: int | None = None,
         tell: Callable[[str], None] = lambda _: None,

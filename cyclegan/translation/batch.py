@@ -13,19 +13,22 @@ from typing import Any
 from cyclegan.curation.familiar import Judgement
 from cyclegan.errors import InputError, StylError, UsageError, shown
 from cyclegan.files import Job, sweep_stale
-from cyclegan.media.animation import Animation, open_picture
+from cyclegan.media.animation import Animation
 from cyclegan.media.image import Picture
 from cyclegan.media.kinds import is_film
 from cyclegan.translation.ahead import ahead
 from cyclegan.translation.film import beside
 from cyclegan.translation.manifest import Manifest
-from cyclegan.translation.onefile import Outcome, save, translate_file
+from cyclegan.translation.onefile import Outcome, open_still, save
 from cyclegan.translation.progress import Progress
 from cyclegan.translation.settings import Settings
 from cyclegan.translation.translator import PIXELS, Translator
 from cyclegan.translation.unlike import unlike
+from cyclegan.translation.voice import VoiceTranslator
 
 AHEAD = 4  # pictures read while the network works
+
+Applied = Translator | VoiceTranslator
 
 
 @dataclass
@@ -63,7 +66,7 @@ class Summary:
 
 @contextlib.contextmanager
 def open_manifest(
-    folder: Path | None, weights: Path, translator: Translator, settings: Settings
+    folder: Path | None, weights: Path, translator: Applied, settings: Settings
 ) -> Iterator[Manifest | None]:
     """Open the list of what is finished in an output folder, for these weights and settings; None without a folder."""
     if folder is None:
@@ -79,7 +82,7 @@ def open_manifest(
 
 
 def translate_files(
-    translator: Translator,
+    translator: Applied,
     jobs: Sequence[Job],
     *,
     settings: Settings = Settings(),  # noqa: B008 - frozen
@@ -96,9 +99,12 @@ def translate_files(
     for folder in {job.target.parent for job in jobs}:
         sweep_stale(folder)
     work = _Work(translator, settings, progress, manifest, total=len(jobs))
-    films = {job for job in jobs if is_film(job.source) or job.source.is_dir()}
-    moving = work.stills(job for job in jobs if job not in films and work.claim(job, again=again))
-    for job in [*moving, *filter(films.__contains__, jobs)]:
+    waiting = list(jobs)
+    if isinstance(translator, Translator):
+        long = {job for job in jobs if is_film(job.source) or job.source.is_dir()}
+        stills = (job for job in jobs if job not in long and work.claim(job, again=again))
+        waiting = [*work.stills(translator, stills), *filter(long.__contains__, jobs)]
+    for job in waiting:
         if work.claim(job, again=again):
             work.alone(job)
     for job in work.elsewhere:
@@ -114,7 +120,7 @@ class _Work:
     """What is known while files are translated."""
 
     def __init__(
-        self, translator: Translator, settings: Settings, progress: Progress, manifest: Manifest | None, *, total: int
+        self, translator: Applied, settings: Settings, progress: Progress, manifest: Manifest | None, *, total: int
     ) -> None:
         self.translator, self.settings, self.progress, self.manifest = translator, settings, progress, manifest
         self.summary, self.total = Summary(), total
@@ -141,20 +147,20 @@ class _Work:
             return False
         return True
 
-    def stills(self, jobs: Iterable[Job]) -> list[Job]:
+    def stills(self, translator: Translator, jobs: Iterable[Job]) -> list[Job]:
         """Translate pictures, those of one size together; return the jobs that turn out to have several frames."""
         moving = list[Job]()
         read = ahead((self._read(job) for job in jobs), depth=AHEAD)
-        small = self._set_apart(read, moving)
-        stream = partial(self.translator.stream, batch=self.settings.batch)
+        small = self._set_apart(translator, read, moving)
+        stream = partial(translator.stream, batch=self.settings.batch)
         translated = ahead(beside(stream, small, key=lambda pair: pair[1].pixels), depth=AHEAD)
         for (job, picture), pixels in translated:
-            self._guard(job, partial(self._save, job, picture, pixels))
+            self._guard(job, partial(self._save, translator, job, picture, pixels))
         return moving
 
     def _read(self, job: Job) -> tuple[Job, Picture | Animation | InputError]:
         try:
-            found = open_picture(job.source)
+            found = open_still(job.source)
         except InputError as error:
             return job, error
         if not isinstance(found, Picture):
@@ -162,7 +168,7 @@ class _Work:
         return job, found
 
     def _set_apart(
-        self, read: Iterable[tuple[Job, Picture | Animation | InputError]], moving: list[Job]
+        self, translator: Translator, read: Iterable[tuple[Job, Picture | Animation | InputError]], moving: list[Job]
     ) -> Iterator[tuple[Job, Picture]]:
         """Yield the pictures that are small enough to be translated together; large ones are done on the way."""
         for job, found in read:
@@ -172,21 +178,21 @@ class _Work:
                 moving.append(job)
                 self._release(job)
             elif found.pixels.shape[0] * found.pixels.shape[1] > PIXELS:
-                self._guard(job, partial(self._large, job, found))
+                self._guard(job, partial(self._large, translator, job, found))
             else:
                 yield job, found
 
-    def _large(self, job: Job, picture: Picture) -> Outcome:
-        return self._save(job, picture, self.translator(picture.pixels))
+    def _large(self, translator: Translator, job: Job, picture: Picture) -> Outcome:
+        return self._save(translator, job, picture, translator(picture.pixels))
 
-    def _save(self, job: Job, picture: Picture, pixels: Any) -> Outcome:
+    def _save(self, translator: Translator, job: Job, picture: Picture, pixels: Any) -> Outcome:
         outcome = save(picture, pixels, job.target, settings=self.settings)
-        return dataclasses.replace(outcome, judgement=self.translator.judge(picture.pixels))
+        return dataclasses.replace(outcome, judgement=translator.judge(picture.pixels))
 
     def alone(self, job: Job) -> None:
         """Translate one file that has its time to itself."""
-        how = partial(translate_file, settings=self.settings, progress=self.progress, judge=self.translator.judge)
-        self._guard(job, partial(how, self.translator.stream, job.source, job.target))
+        how = partial(self.translator.file, settings=self.settings, progress=self.progress)
+        self._guard(job, partial(how, job.source, job.target))
 
     def _guard(self, job: Job, work: Callable[[], Outcome]) -> None:
         try:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cyclegan import catalog
-from cyclegan.codecs import Codec
+from cyclegan import catalog, codecs
+from cyclegan.codecs import Pictures
 from cyclegan.errors import StylError, UsageError, shown
 from cyclegan.files import write_atomic
 from cyclegan.translation.formats import SUFFIXES, Compute, written
@@ -82,9 +82,10 @@ def export(
     route = Route.of(found, to=to)
     names = _names(target or Path(_stem(Path(model), route.target) + SUFFIXES[format][-1]), format, source=path)
     network = route.network.eval().requires_grad_(False)
+    codec = codecs.of_pictures(route.codec, what="styl export")
     about = _about(route, codec=dict(found.about["codec"]), uint8=uint8, images=found.about.get("images"))
-    blobs, compute = written(network, format=format, codec=route.codec, about=about)
-    agreement = _compared(compute, network, codec=route.codec, about=about)
+    blobs, compute = written(network, format=format, codec=codec, about=about)
+    agreement = _compared(compute, network, codec=codec, about=about)
     if not agreement.good:
         what = f"{shown(names[-1])}: its pictures differ from torch's by {agreement}, so nothing was written"
         raise StylError(what, hint=f"another --format may do; {REPORT}")
@@ -124,7 +125,7 @@ def _about(route: Route, *, codec: dict[str, Any], uint8: bool, images: int | No
     )
 
 
-def _compared(compute: Compute, network: nn.Module, *, codec: Codec, about: Description) -> Agreement:
+def _compared(compute: Compute, network: nn.Module, *, codec: Pictures, about: Description) -> Agreement:
     """Return how far an exported model is from torch on three sizes: a square, an oblong, and two pictures at once."""
     short = max(-(-COMPARED_AT // about.multiple) * about.multiple, about.smallest)
     long = short + about.multiple
@@ -137,7 +138,7 @@ def _compared(compute: Compute, network: nn.Module, *, codec: Codec, about: Desc
 
 @torch.inference_mode()
 def _apart(
-    compute: Compute, network: nn.Module, frames: Tensor, *, codec: Codec, uint8: bool
+    compute: Compute, network: nn.Module, frames: Tensor, *, codec: Pictures, uint8: bool
 ) -> tuple[float, int, float]:
     """Return the largest difference in [-1, 1] (0 where the file gives levels) and in levels, and how many differ."""
     wanted = network(codec.encode(frames))

@@ -29,7 +29,11 @@ class Exported(nn.Module):
 
     def __init__(self, run: Run, *, about: Description) -> None:
         super().__init__()
-        self.about, self._run, self.codec = about, run, codecs.build(about.codec)
+        self.about, self._run, self.codec = (
+            about,
+            run,
+            codecs.of_pictures(codecs.build(about.codec), what="an exported model"),
+        )
         self.multiple, self.smallest = about.multiple, about.smallest
 
     def forward(self, x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from cyclegan.codecs import Codec
+from cyclegan.codecs import Pictures
 from cyclegan.translation.exported import PRODUCER, load_onnx, load_openvino
 from cyclegan.translation.sealed import Description, into_xml, needed, onnx_entry
 
@@ -25,7 +25,7 @@ Compute = Callable[[Tensor], Tensor]
 class Levels(nn.Module):
     """A network between levels of 0 to 255, with the very numbers of its codec."""
 
-    def __init__(self, network: nn.Module, *, codec: Codec) -> None:
+    def __init__(self, network: nn.Module, *, codec: Pictures) -> None:
         super().__init__()
         self.network, self.codec = network, codec
 
@@ -34,7 +34,7 @@ class Levels(nn.Module):
         return self.codec.decode(self.network(self.codec.encode(frames)))
 
 
-def written(network: nn.Module, *, format: str, codec: Codec, about: Description) -> tuple[Blobs, Compute]:
+def written(network: nn.Module, *, format: str, codec: Pictures, about: Description) -> tuple[Blobs, Compute]:
     """Return the files of a format, in the order of SUFFIXES, and what computes with exactly these, on the CPU.
 
     Raises UsageError where a package is not installed.
@@ -42,7 +42,7 @@ def written(network: nn.Module, *, format: str, codec: Codec, about: Description
     return {"onnx": _onnx, "pt2": _pt2, "openvino": _openvino}[format](network, codec, about)
 
 
-def _pt2(network: nn.Module, codec: Codec, about: Description) -> tuple[Blobs, Compute]:
+def _pt2(network: nn.Module, codec: Pictures, about: Description) -> tuple[Blobs, Compute]:
     file = io.BytesIO()  # a zip, which has a checksum for each part: the description's digest is of itself alone
     torch.export.save(_traced(network, codec, about), file, extra_files={"styl": about.sealed()})
     with warnings.catch_warnings():
@@ -51,7 +51,7 @@ def _pt2(network: nn.Module, codec: Codec, about: Description) -> tuple[Blobs, C
     return (file.getvalue(),), lambda values: read(values)
 
 
-def _onnx(network: nn.Module, codec: Codec, about: Description) -> tuple[Blobs, Compute]:
+def _onnx(network: nn.Module, codec: Pictures, about: Description) -> tuple[Blobs, Compute]:
     with needed("onnx"):
         import onnx  # noqa: F401 - all before the work begins; torch asks for onnxscript
         import onnxruntime  # noqa: F401
@@ -61,7 +61,7 @@ def _onnx(network: nn.Module, codec: Codec, about: Description) -> tuple[Blobs, 
     return (blob,), load_onnx(blob, device="cpu")[0].compute
 
 
-def _openvino(network: nn.Module, codec: Codec, about: Description) -> tuple[Blobs, Compute]:
+def _openvino(network: nn.Module, codec: Pictures, about: Description) -> tuple[Blobs, Compute]:
     with needed("openvino"):
         import onnxscript  # noqa: F401
         import openvino
@@ -76,7 +76,7 @@ def _openvino(network: nn.Module, codec: Codec, about: Description) -> tuple[Blo
     return (values, content), load_openvino(content, values, device="cpu")[0].compute
 
 
-def _model(network: nn.Module, codec: Codec, about: Description) -> bytes:
+def _model(network: nn.Module, codec: Pictures, about: Description) -> bytes:
     """Return a network as ONNX in one piece, without the names of this machine's files."""
     program = _traced(network, codec, about)
     with warnings.catch_warnings():
@@ -97,7 +97,7 @@ def _model(network: nn.Module, codec: Codec, about: Description) -> bytes:
     return blob
 
 
-def _traced(network: nn.Module, codec: Codec, about: Description) -> ExportedProgram:
+def _traced(network: nn.Module, codec: Pictures, about: Description) -> ExportedProgram:
     """Trace a network with number, height and width free, and without a word about this machine."""
     plain = _plain(network)
     multiple, least = about.multiple, -(-about.smallest // about.multiple)

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from cyclegan.curation.familiar import Judgement
-from cyclegan.errors import UsageError
+from cyclegan.errors import InputError, UsageError, shown
 from cyclegan.media.animation import Animation, create_animation, open_picture
 from cyclegan.media.films.encoder import create_film, create_film_of_stills
 from cyclegan.media.films.encodings import Encoding
 from cyclegan.media.films.video import Film, open_film
 from cyclegan.media.frames import Reader, Writer
 from cyclegan.media.image import Picture, write_picture
-from cyclegan.media.kinds import is_film
+from cyclegan.media.kinds import is_film, is_sound
 from cyclegan.media.sequence import Sequence, SequenceWriter
 from cyclegan.translation.film import translate_film
 from cyclegan.translation.progress import Progress
@@ -49,7 +49,16 @@ def open_file(path: Path, *, settings: Settings) -> Picture | Animation | Film |
     """Open what a file holds, or a folder of numbered frames; raise InputError. All but a picture is to be closed."""
     if path.is_dir():
         return Sequence(path, rate=settings.fps)
-    return open_film(path, strict=settings.strict) if is_film(path) else open_picture(path)
+    return open_film(path, strict=settings.strict) if is_film(path) else open_still(path)
+
+
+def open_still(path: Path) -> Picture | Animation:
+    """Open a picture or an animation; raise InputError, also for sounds, which other weights are for."""
+    if is_sound(path):
+        raise InputError(
+            f"{shown(path)}: a sound, and these weights are for pictures", hint="-m names weights of voices"
+        )
+    return open_picture(path)
 
 
 def translate_file(

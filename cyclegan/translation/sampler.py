@@ -13,7 +13,7 @@ from torch.nn import functional as nnf
 
 from cyclegan import catalog, codecs
 from cyclegan.checkpoint import Checkpoint
-from cyclegan.codecs import Codec
+from cyclegan.codecs import Pictures
 from cyclegan.curation.mixture import Mixture
 from cyclegan.curation.source import Source, encoded
 from cyclegan.devices import choose_device
@@ -28,7 +28,7 @@ STATIONS = 6  # draws that a walk passes before it is back
 class Sampler:
     """Draws pictures, uint8 arrays (H, W, 3), from a VAE, an autoencoder or a GAN; the same seed draws the same."""
 
-    def __init__(self, source: Source, *, codec: Codec, domain: str, device: str = "cpu") -> None:
+    def __init__(self, source: Source, *, codec: Pictures, domain: str, device: str = "cpu") -> None:
         source.network.to(device).eval()
         self.source, self.codec, self.domain, self.device = source, codec, domain, device
 
@@ -45,7 +45,8 @@ class Sampler:
         found = catalog.load_sampler(name)
         (network,) = found.about["networks"]
         source = Source(catalog.build(found, network), _mixture(found, name))
-        codec, (domain,) = codecs.build(found.about["codec"]), found.about["domains"]
+        codec = codecs.of_pictures(codecs.build(found.about["codec"]), what="styl sample")
+        (domain,) = found.about["domains"]
         return cls(source, codec=codec, domain=domain, device=choose_device(device))
 
     def draw(self, count: int, *, seed: int = 0) -> Iterator[Pixels]:

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cyclegan import catalog
-from cyclegan.codecs import Codec
+from cyclegan import catalog, codecs
+from cyclegan.codecs import Pictures
 from cyclegan.curation.familiar import Familiar, Judgement
 from cyclegan.devices import choose_device, has_bfloat16, keep_freed_memory
 from cyclegan.errors import InputError
@@ -22,6 +22,7 @@ from cyclegan.translation.anysize import AnySize
 from cyclegan.translation.detail import reduced, with_detail
 from cyclegan.translation.exported import SUFFIXES, Exported, open_exported
 from cyclegan.translation.onefile import Outcome, translate_file
+from cyclegan.translation.progress import Progress
 from cyclegan.translation.route import Route
 from cyclegan.translation.settings import Settings
 
@@ -51,7 +52,7 @@ class Translator:
         self,
         network: nn.Module,
         *,
-        codec: Codec,
+        codec: Pictures,
         source: str,
         target: str,
         device: str = "cpu",
@@ -99,7 +100,7 @@ class Translator:
             way = Route.of(catalog.load(path), to=to)
         return cls(
             way.network,
-            codec=way.codec,
+            codec=codecs.of_pictures(way.codec, what="cyclegan.Translator"),
             source=way.source,
             target=way.target,
             device=device,
@@ -148,13 +149,16 @@ class Translator:
         target: str | Path,
         *,
         settings: Settings = Settings(),  # noqa: B008 - frozen
+        progress: Progress = Progress(),  # noqa: B008 - without state
     ) -> Outcome:
         """Translate one file into another: a picture, an animation, a film, or a folder of numbered frames.
 
         Size, alpha, times and sound are kept where the target can hold them. Raises InputError for a file that cannot
         be read; nothing half-written ever appears under the target's name.
         """
-        return translate_file(self.stream, Path(source), Path(target), settings=settings, judge=self.judge)
+        return translate_file(
+            self.stream, Path(source), Path(target), settings=settings, progress=progress, judge=self.judge
+        )
 
     def _translate(self, frames: Tensor) -> Tensor:
         short = self._short_side(min(frames.shape[-2:]))

@@ -3,16 +3,15 @@
 import io
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import av
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Disposition, Stream
 
 from cyclegan.errors import InputError, shown
 from cyclegan.media.films.encodings import FORMATS
-from cyclegan.media.films.video import Film
 
 _CHAPTERS = {".mp4", ".m4v", ".mov", ".mkv", ".webm"}
 _COVERS = {".mp4", ".m4v", ".mov", ".mkv"}
@@ -22,10 +21,18 @@ _MADE_ANEW = {"major_brand", "minor_version", "compatible_brands", "encoder", "E
 Parcels: TypeAlias = "SimpleQueue[tuple[int, Packet[Any]]]"
 
 
+class Carrier(Protocol):
+    """Holds a file whose other streams are copied, and the covers that stand before everything else in it."""
+
+    path: Path
+    container: InputContainer
+    covers: dict[int, bytes]  # by the number of their stream
+
+
 class Tracks:
     """Adds the other streams of a film to a new container, in their order, and muxes their packets as they were."""
 
-    def __init__(self, film: Film, path: Path, out: OutputContainer, parcels: Parcels, *, private: bool) -> None:
+    def __init__(self, film: Carrier, path: Path, out: OutputContainer, parcels: Parcels, *, private: bool) -> None:
         self.notes = list[str]()
         self.dropped = 0  # packets too damaged to be copied
         self._out, self._parcels = out, parcels
@@ -47,7 +54,7 @@ class Tracks:
         elif not holds(stream, self._suffix):
             self._refuse(stream)
         else:
-            self._copy(stream)
+            self.copy(stream)
             if stream.type == "video":
                 self.notes.append(f"stream {stream.index}, another film, was copied as it is")
 
@@ -60,7 +67,8 @@ class Tracks:
         what = f"{shown(self._film.path)}: {self._suffix} cannot hold its {name} ({stream.type})"
         raise InputError(what, hint="choose .mkv" if self._suffix != ".mkv" else f"choose {own}")
 
-    def _copy(self, stream: Stream) -> None:
+    def copy(self, stream: Stream) -> None:
+        """Add one stream that the container can hold."""
         made = self._out.add_stream_from_template(stream, opaque=True)
         made.disposition = stream.disposition
         self.describe(stream, made)
@@ -82,7 +90,7 @@ class Tracks:
             kind = "png" if data.startswith(b"\x89PNG") else "jpeg"
             self._out.add_attachment(stream.metadata.get("filename", f"cover.{kind}"), f"image/{kind}", data)
         else:
-            self._copy(stream)
+            self.copy(stream)
 
     def _add_attachment(self, stream: Stream) -> None:
         if self._suffix == ".mkv":

@@ -1,0 +1,1 @@
+"""Sounds: files become waveforms and back, and films are dubbed, with PyAV."""

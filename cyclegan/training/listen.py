@@ -1,0 +1,175 @@
+"""A training of voices listened to: spectrograms and sounds for people, figures to choose by, and alarms."""
+
+import contextlib
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from cyclegan.codecs import Voice
+from cyclegan.codecs.cepstrum import DECIBELS
+from cyclegan.codecs.world import Speech
+from cyclegan.errors import InputError
+from cyclegan.files import plain
+from cyclegan.media.sheet import contact_sheet
+from cyclegan.media.sounds.wav import CONVERTED
+from cyclegan.media.spectrogram import spectrogram
+from cyclegan.metrics.distances import diversity
+from cyclegan.metrics.speech import ORDERS, modulation_distance
+from cyclegan.objectives import Objective
+from cyclegan.training.data import Domain
+from cyclegan.training.look import EARLY, Look, Sample, alarming, distances, enough
+from cyclegan.training.recordings import Recordings
+
+SHOWN = 4.0  # seconds of a recording on the sheets, and in the samples
+ROWS = 4  # recordings of each domain that are listened to
+CELL = (96, 320)  # pixels of a spectrogram on the sheets
+
+Samples = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The beginning of a recording, (S,) samples at the codec's rate, and the same taken apart."""
+
+    samples: Samples
+    speech: Speech
+
+
+@dataclass(frozen=True)
+class _Way:
+    """One direction: what came out of recordings, and again on the way back; figures of held-back pieces."""
+
+    source: str
+    target: str
+    there: list[Samples]
+    back: list[Samples]
+    figures: dict[str, float]
+
+
+class Manner:
+    """Features of voices: how a piece is spoken."""
+
+    name = "manner"
+
+    def __call__(self, pieces: Tensor) -> Tensor:
+        """Return mean, deviation and pace of coefficients, (N, 3 C), of pieces (N, 1, C, T) as networks see them."""
+        signals = pieces[:, 0].double()
+        pace = signals.diff(dim=-1).abs().mean(-1)
+        return torch.cat([signals.mean(-1), signals.std(-1), pace], dim=1)
+
+
+def heard_of(domain: Domain, recordings: Recordings) -> Iterator[Heard]:
+    """Yield the first recordings of those that are held back, as far as they can be read."""
+    readable = (path for path in dict.fromkeys([*domain.held_back, *domain.train]))
+    for path in itertools.islice(readable, ROWS):
+        with contextlib.suppress(InputError):
+            yield Heard(*recordings.heard(path, seconds=SHOWN))
+
+
+class Listener:
+    """Listens to an objective, always to the same held-back speech.
+
+    `held_back` are pieces that are converted and `reals` those that they are measured against, as
+    `cyclegan.codecs.voice.features` has them, (N, 1, coefficients + 1, T), one tensor a domain; `heard` are the
+    recordings that people listen to.
+    """
+
+    features = Manner()
+
+    def __init__(
+        self,
+        held_back: Sequence[Tensor],
+        reals: Sequence[Tensor],
+        heard: Sequence[Sequence[Heard]],
+        *,
+        codec: Voice,
+        domains: Sequence[str],
+        device: str = "cpu",
+    ) -> None:
+        self.codec, self.domains, self.heard, self.device = codec, tuple(domains), heard, device
+        self.held_back = [enough(pieces) for pieces in held_back]
+        self.reals = [codec.of(name).encode(enough(p)) for name, p in zip(domains, reals, strict=True)]
+        self.real = [self.features(pieces) for pieces in self.reals]
+        self.untranslated = {
+            domains[1 - i]: distances(
+                self.features(codec.of(domains[1 - i]).encode(self.held_back[i])), self.real[1 - i]
+            )
+            for i in range(2)
+        }
+
+    def look(self, objective: Objective, *, progress: float) -> Look:
+        """Convert what is held back with the objective as it is now, without gradients."""
+        objective.eval()
+        with torch.no_grad():
+            ways = [self._go(objective, x, y) for x, y in objective.routes]
+        objective.train()
+        measure = {way.target: way.figures for way in ways}
+        alarms = alarming(measure, self.untranslated) if progress >= EARLY else ()
+        return Look(self._sheet(ways), None, measure, alarms, {}, samples=self._samples(ways))
+
+    def _go(self, objective: Objective, x: int, y: int) -> _Way:
+        source, target = self.domains[x], self.domains[y]
+        there, back = (objective.get_submodule(objective.routes[way]) for way in ((x, y), (y, x)))
+        envelopes = self.held_back[x][:, :, :-1]  # without the pitch
+        pieces = self.codec.of(source).encode(self.held_back[x])
+        fakes = there(pieces)
+        natural = self.codec.of(target).decode(fakes)
+        found = self.features(fakes)
+        figures = {
+            **distances(found, self.real[y]),
+            "diversity": diversity(found, self.real[y]),
+            "change": apart(natural, envelopes),
+            "cycle": apart(self.codec.of(source).decode(back(fakes)), envelopes),
+            "modulation": modulation_distance(_rows(fakes), _rows(self.reals[y])),
+        }
+        converted = [self._convert(there, heard.speech, source, target) for heard in self.heard[x]]
+        returned = [self._convert(back, speech, target, source) for speech in converted]
+        return _Way(source, target, self._spoken(converted, like=x), self._spoken(returned, like=x), figures)
+
+    def _convert(self, network: nn.Module, speech: Speech, source: str, target: str) -> Speech:
+        return self.codec.converted(speech, network, source=source, target=target, device=self.device)
+
+    def _spoken(self, speeches: Sequence[Speech], *, like: int) -> list[Samples]:
+        pairs = zip(speeches, self.heard[like], strict=True)
+        return [self.codec.synthesise(speech, count=len(heard.samples)) for speech, heard in pairs]
+
+    def _sheet(self, ways: Sequence[_Way]) -> NDArray[np.uint8]:
+        columns: dict[str, list[NDArray[np.uint8]]] = {}
+        for way in ways:
+            heard = self.heard[self.domains.index(way.source)]
+            columns[way.source] = [self._paint(one.samples) for one in heard]
+            columns[f"to {way.target}"] = list(map(self._paint, way.there))
+            columns[f"{way.source} again"] = list(map(self._paint, way.back))
+        return contact_sheet(columns)
+
+    def _paint(self, samples: Samples) -> NDArray[np.uint8]:
+        whole = np.pad(samples, (0, max(0, round(SHOWN * self.codec.rate) - len(samples))))
+        return spectrogram(whole, rate=self.codec.rate, height=CELL[0], width=CELL[1])
+
+    def _samples(self, ways: Sequence[_Way]) -> dict[str, Sample]:
+        """Return sounds by name: each recording, and what became of it."""
+        found = {}
+        for way in ways:
+            heard = self.heard[self.domains.index(way.source)]
+            for number, (one, there) in enumerate(zip(heard, way.there, strict=True), start=1):
+                name = f"{plain(way.source)}-{number}"
+                found[name] = Sample(one.samples, self.codec.rate)
+                found[f"{name}-to-{plain(way.target)}"] = Sample(there, self.codec.rate, CONVERTED)
+        return found
+
+
+def apart(one: Tensor, other: Tensor) -> float:
+    """Return the mean mel-cepstral distance in dB of envelopes (N, 1, C, T), frame by frame."""
+    assert one.shape == other.shape
+    difference = (one[:, 0, ORDERS] - other[:, 0, ORDERS]).square().sum(1).div(2).sqrt().mean()
+    return DECIBELS * float(difference)
+
+
+def _rows(pieces: Tensor) -> list[NDArray[Any]]:
+    return [piece[0].T.double().cpu().numpy() for piece in pieces]

@@ -1,0 +1,125 @@
+"""Recordings as a training sees them: speech taken apart once, and cut into draws."""
+
+import random
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cyclegan import __version__
+from cyclegan.codecs.loudness import USUAL, loudness
+from cyclegan.codecs.voice import ACTIVE, features
+from cyclegan.codecs.world import Speech, analyse, made_by, resample
+from cyclegan.errors import InputError, shown
+from cyclegan.experiment import Data
+from cyclegan.media.kinds import HEARD_SUFFIXES
+from cyclegan.media.sounds.reader import open_sound, read_sound
+from cyclegan.recipes import Voice
+
+Frames = NDArray[np.float32]
+
+PIECE = 30  # seconds that are taken apart at once: an hour would fill the memory with spectra
+MARGIN = 0.05  # seconds that are left of the silence at either end
+ONSET = USUAL / 5  # of a sample: where a recording begins to be heard
+LEAST = 0.1  # seconds of speech that are worth learning
+
+
+class Recordings:
+    """Brings recordings of any length, rate and loudness to what is learnt: arrays (coefficients + 1, T, 1)."""
+
+    called, suffixes = "recordings", HEARD_SUFFIXES
+
+    def __init__(self, data: Data, codec: Voice) -> None:
+        self.data, self.codec = data, codec
+
+    @property
+    def weight(self) -> int:
+        """Bytes of one draw."""
+        return 4 * (self.codec.coefficients + 1) * self.data.size
+
+    def made_of(self) -> list[Any]:
+        """Return what arrays depend on besides the file's content."""
+        codec = self.codec
+        return [__version__, version("av"), *made_by(), codec.rate, codec.coefficients, codec.period]
+
+    def read(self, path: Path) -> Frames:
+        """Read a recording, all channels together, and take it apart; raises InputError, also where it is silent."""
+        taken = _trimmed(self._taken_apart(self._levelled(path)), margin=round(1000 * MARGIN / self.codec.period))
+        if taken.shape[1] * self.codec.period < 1000 * LEAST:
+            raise InputError(f"{shown(path)}: less than {LEAST:g} seconds of sound", hint="remove it")
+        return taken[..., None]
+
+    def heard(self, path: Path, *, seconds: float) -> tuple[NDArray[np.float64], Speech]:
+        """Return the beginning of a recording as samples at the codec's rate, and taken apart; raises InputError."""
+        samples = self._levelled(path)
+        spoken = np.flatnonzero(np.abs(samples) > ONSET)
+        start = max(0, int(spoken[0]) - round(MARGIN * self.codec.rate)) if len(spoken) else 0
+        beginning = samples[start : start + round(seconds * self.codec.rate)]
+        codec = self.codec
+        return beginning, analyse(beginning, rate=codec.rate, period=codec.period, coefficients=codec.coefficients)
+
+    def _levelled(self, path: Path) -> NDArray[np.float64]:
+        """Read a recording as samples (S,), all channels together, of the usual loudness."""
+        sound = read_sound(path)
+        samples = resample(sound.samples.mean(1, dtype=np.float64), rate=sound.rate, to=self.codec.rate)
+        level = loudness([samples], rate=self.codec.rate)
+        if not level:
+            raise InputError(f"{shown(path)}: nothing but silence", hint="remove it")
+        return samples * (USUAL / level)
+
+    def _taken_apart(self, samples: NDArray[np.float64]) -> Frames:
+        return np.concatenate(list(self._pieces(samples)), axis=1)
+
+    def _pieces(self, samples: NDArray[np.float64]) -> Iterator[Frames]:
+        codec = self.codec
+        frames = round(PIECE * 1000 / codec.period)
+        size = round(frames * codec.period * codec.rate / 1000)
+        for start in range(0, len(samples), size):
+            piece = samples[start : start + size]
+            found = analyse(piece, rate=codec.rate, period=codec.period, coefficients=codec.coefficients)
+            yield features(found)[:, :frames]
+
+    def facts(self, path: Path, array: Frames) -> dict[str, Any]:
+        """Return how long the speech of a recording is, and at which rate it was recorded."""
+        height, width, _ = array.shape
+        with open_sound(path) as sound:
+            rate = sound.rate
+        return {"height": height, "width": width, "seconds": width * self.codec.period / 1000, "rate": rate}
+
+    def short_side(self, *, settled: bool = False) -> int:
+        """Return what recordings are resized to: nothing, they are as long as they are."""
+        return 0
+
+    def short_sides(self) -> list[int]:
+        """Return the only way in which they are kept."""
+        return [0]
+
+    def resize(self, array: Frames, *, short: int) -> Frames:
+        """Return the array as it is."""
+        return array
+
+    def draw(self, array: Frames, *, seed: int, settled: bool = False) -> Tensor:
+        """Return a random piece of (H, T, 1) as (1, H, size): a function of the recording and the seed."""
+        return self._cut(array, random.Random(seed).random())
+
+    def fixed(self, array: Frames) -> Tensor:
+        """Return the middle of (H, T, 1) as (1, H, size)."""
+        return self._cut(array, 0.5)
+
+    def _cut(self, array: Frames, place: float) -> Tensor:
+        size = self.data.size
+        if array.shape[1] < size:  # to and fro, as often as it takes
+            array = np.pad(array, ((0, 0), (0, size - array.shape[1]), (0, 0)), mode="symmetric")
+        start = int(place * (array.shape[1] - size + 1))
+        return torch.from_numpy(np.ascontiguousarray(array[:, start : start + size])).permute(2, 0, 1)
+
+
+def _trimmed(taken: Frames, *, margin: int) -> Frames:
+    """Return (H, T) without the silence at its ends, but for a margin."""
+    spoken = np.flatnonzero(taken[0] > np.quantile(taken[0], 0.95) - ACTIVE)
+    return taken[:, max(0, int(spoken[0]) - margin) : int(spoken[-1]) + margin + 1]
