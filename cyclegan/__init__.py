@@ -1,4 +1,4 @@
-"""styl: learn to translate pictures between two unpaired folders, and do it.
+"""styl: learn to translate pictures, or voices, between two unpaired folders, and do it.
 
 Shapes are named the same way everywhere: N batch, C channels, H and W pixels; x and y are the two domains.
 Everything below loads on first use, so that importing the package costs nothing.
@@ -15,9 +15,20 @@ if TYPE_CHECKING:
     from cyclegan.training.run import train
     from cyclegan.training.trainer import Trainer
     from cyclegan.translation.translator import Translator
+    from cyclegan.translation.voice import VoiceTranslator
 
 __version__ = "0.1.0"
-__all__ = ["Checkpoint", "Experiment", "Objective", "StylError", "Trainer", "Translator", "Turn", "train"]
+__all__ = [
+    "Checkpoint",
+    "Experiment",
+    "Objective",
+    "StylError",
+    "Trainer",
+    "Translator",
+    "Turn",
+    "VoiceTranslator",
+    "train",
+]
 
 _ROOMS = {
     "Checkpoint": "cyclegan.checkpoint",
@@ -27,6 +38,7 @@ _ROOMS = {
     "Trainer": "cyclegan.training.trainer",
     "Translator": "cyclegan.translation.translator",
     "Turn": "cyclegan.objectives",
+    "VoiceTranslator": "cyclegan.translation.voice",
     "train": "cyclegan.training.run",
 }
 

@@ -23,8 +23,6 @@ from cyclegan.training.acquaintance import DATA, Gathered, acquaint, described, 
 from cyclegan.training.portraits import Portraits, course, manner
 from cyclegan.training.scan import scan
 
-pytest.importorskip("scipy", reason="pip install styl[voice]")
-
 Samples = NDArray[np.float64]
 RATE = 16_000
 DIGITS = Path(__file__).parents[2] / "shared/data/voice"

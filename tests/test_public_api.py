@@ -15,7 +15,7 @@ import pytest
 
 import cyclegan
 
-PUBLIC = ["Checkpoint", "Experiment", "Objective", "StylError", "Trainer", "Translator", "Turn", "train"]
+PUBLIC = ["Checkpoint", "Experiment", "Objective", "StylError", "Trainer", "Translator", "Turn", "VoiceTranslator", "train"]
 HEAVY = ["torch", "torchvision", "kornia", "albumentations", "cv2"]
 
 

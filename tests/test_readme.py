@@ -9,14 +9,17 @@ import pytest
 import torch
 from films import Recipe, Sound, make
 from torch import nn
+from voices import Speaker, say, write_folder
 
 from cyclegan.cli import app
 from cyclegan.cli.edge import guarded
 from cyclegan.demo.painter import paint_folders
 
 ROOT = Path(__file__).parents[1]
+VOICES: dict[str, Speaker] = {"alice": "high", "bob": "low"}
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"```(sh|python)\n(.*?)```", README, flags=re.DOTALL)
+SPOKEN = say(0, speaker="high", seconds=0.5, rate=44_100)
 SHORTER = {
     "train": shlex.split("--size 32 --images 2 --minutes 0 --batch 1 --workers 0 --set translator.width=4"),
     "sample": ["-n", "2"],
@@ -37,6 +40,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (here / "horses/0000.png").rename(here / "photo.jpg")
     (here / "horses/0001.png").rename(here / "more/b.jpg")
     make(here / "field.mp4", Recipe(count=5, sounds=[Sound()]))
+    for name, speaker in VOICES.items():
+        write_folder(here / name, speaker=speaker, count=4, seconds=0.7, rate=16_000, seed=len(name))
+    shutil.copy(here / "alice/0000.wav", here / "hello.wav")
+    make(here / "talk.mp4", Recipe(count=5, sounds=[Sound()]))
     torch.save(original_generator().state_dict(), here / "latest_net_G.pth")
     return here
 
@@ -91,7 +98,7 @@ def test_commands(place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Ca
 @pytest.mark.parametrize("snippet", [block for kind, block in BLOCKS if kind == "python"])
 def test_snippets(snippet: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
-    exec(compile(snippet, "README.md", "exec"), {"__name__": "readme"})
+    exec(compile(snippet, "README.md", "exec"), {"__name__": "readme", "samples": SPOKEN})
 
 
 def test_what_the_readme_names_is_there() -> None:

@@ -105,7 +105,7 @@ def test_taking_apart_is_a_function_of_the_samples() -> None:
     one, other = (analyse(samples, rate=RATE, period=PERIOD, coefficients=COEFFICIENTS) for _ in range(2))
     np.testing.assert_array_equal(features(one), features(other))
     made = [synthesise(one, rate=RATE, period=PERIOD, count=8000) for _ in range(2)]
-    np.testing.assert_array_equal(*made)
+    np.testing.assert_array_equal(made[0], made[1])
     np.testing.assert_array_equal(samples, before)
 
 
@@ -314,7 +314,7 @@ def test_loudness_stays_in_every_frame() -> None:
     like[3, 0] = -9  # a pause
     found = as_loud(made, like=like, rate=RATE)
     powers = [cepstrum.decode(one, rate=RATE, bins=257).sum(1) for one in (found, like)]
-    np.testing.assert_allclose(*powers, rtol=1e-9)
+    np.testing.assert_allclose(powers[0], powers[1], rtol=1e-9)
     np.testing.assert_array_equal(found[:, 1:], made[:, 1:])
 
 

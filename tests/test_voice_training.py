@@ -115,7 +115,7 @@ def test_weights_know_the_speakers(folders: Folders, straight: Path) -> None:
     assert isinstance(codec, Voice)
     assert (codec.rate, codec.coefficients, codec.period) == (16_000, 36, 5.0)
     for name, speaker in (("x", "low"), ("y", "high")):
-        assert np.exp(codec.of(name).pitch[0]) == pytest.approx(PITCH[speaker], rel=0.12)  # type: ignore[index]
+        assert np.exp(codec.of(name).pitch[0]) == pytest.approx(PITCH[speaker], rel=0.12)
     assert about["codec"] == translators(straight, name="best").about["codec"]
     chosen = experiment(folders)
     medium = medium_of(chosen)

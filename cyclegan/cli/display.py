@@ -45,7 +45,7 @@ class Display(Progress):
         if "losses" in line:
             self._progress(line)
         elif "looked" in line:
-            self._update(line["looked"] / line["of"], f"looking through {line['looked']:,} of {line['of']:,} pictures")
+            self._update(line["looked"] / line["of"], f"looking through {line['looked']:,} of {line['of']:,} files")
         elif "learnt" in line:
             self._update(line["learnt"], "a closer look: learning what is usual")
         elif "note" in line:

@@ -170,7 +170,8 @@ def carry_out(experiment: Experiment, directory: Path, how: How) -> Ended:
     elif outcome.signal:
         line = f"{shown(directory)}: saved at {at}; the same command goes on"
     else:
-        verb = "styl translate PICTURE -m" if experiment.folders == 2 else "styl sample"
+        thing = "RECORDING" if isinstance(experiment.codec, Voice) else "PICTURE"
+        verb = f"styl translate {thing} -m" if experiment.folders == 2 else "styl sample"
         line = f"{shown(directory)}: finished at {at}; try: {verb} {shown(directory)}"
     summary = {"run": str(directory), "images": outcome.images, "finished": not outcome.signal}
     summary |= {"already_finished": outcome.already, "skipped": list(outcome.damaged)}

@@ -1,6 +1,7 @@
 """styl translate: pictures, films, recordings and folders through a trained network."""
 
 import json
+from collections.abc import Collection
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from cyclegan.cli.edge import result
 from cyclegan.errors import UsageError, shown
 from cyclegan.files import Job, plan_outputs, write_atomic
 from cyclegan.media.folder import collect
-from cyclegan.media.kinds import FILM_SUFFIXES, SOUND_SUFFIXES, SUFFIXES, renamed
+from cyclegan.media.kinds import FILM_SUFFIXES, HEARD_SUFFIXES, SOUND_SUFFIXES, SUFFIXES, renamed
 from cyclegan.translation.settings import Settings
 
 if TYPE_CHECKING:
@@ -91,11 +92,14 @@ def translate(
     settings = Settings(batch, quality, not no_steady, _known(codec), crf, _rate(fps), keep_metadata, strict)
     from cyclegan.catalog import find, newest_run
     from cyclegan.translation.batch import open_manifest, translate_files
+    from cyclegan.translation.voice import VoiceTranslator
 
     name = model or str(newest_run())
     with Display() as display:
         how: dict[str, Any] = {"tile": tile, "scale_to": scale_to, "precision": precision, "tell": display.note}
         translator = _load(name, to, device, how)
+        if isinstance(translator, VoiceTranslator) and not frames:  # of folders, what is heard and nothing else
+            jobs = _jobs(inputs, output, format_, suffixes=HEARD_SUFFIXES)
         way = f"{translator.source} to {translator.target}"
         display.note(f"{shown(name)}: {way}, {_many(jobs)}, on {translator.device} in {translator.precision}")
         folder = None if frames or (output.suffix.lower() in WRITTEN and not output.is_dir()) else output
@@ -116,8 +120,8 @@ def _load(name: str, to: str | None, device: str, of_pictures: dict[str, Any]) -
     return Translator.load(name, to=to, device=device, **of_pictures)
 
 
-def _jobs(inputs: list[Path], output: Path, wanted: str | None) -> list[Job]:
-    sources = collect(inputs, suffixes=SUFFIXES, otherwise=SOUND_SUFFIXES)
+def _jobs(inputs: list[Path], output: Path, wanted: str | None, *, suffixes: Collection[str] = SUFFIXES) -> list[Job]:
+    sources = collect(inputs, suffixes=suffixes, otherwise=SOUND_SUFFIXES)
     return plan_outputs(sources, output, writable=WRITTEN, renamed=renamed(wanted))
 
 

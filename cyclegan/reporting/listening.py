@@ -1,6 +1,7 @@
 """Short sounds and small spectrograms that a page carries inside."""
 
 import base64
+import itertools
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from cyclegan.media.sounds.wav import encode_wav
 from cyclegan.media.spectrogram import spectrogram
 
 SECONDS = 3.0  # that are seen, and heard
+SHORTEST = 1.0  # seconds that fill a spectrogram; what is shorter is seen to be short
 CELL = (96, 128)  # pixels
 QUALITY = 70
 FINE, COARSE = 16_000, 8_000  # samples a second
@@ -31,10 +33,12 @@ def spectrograms(paths: Iterable[str]) -> dict[str, str]:
 
 
 def samples_of(paths: Sequence[str]) -> dict[str, str]:
-    """Return a WAV of the first sounds of paths, as addresses; the last of many are left out, else "" as above."""
-    of_one = SECONDS * 2 * 4 / 3  # bytes, in base64, times the rate
-    rate = FINE if len(paths) * of_one * FINE <= ROOM else COARSE
-    return _each(paths[: int(ROOM / (of_one * rate))], lambda path: _spoken(path, rate))
+    """Return a WAV of the first sounds of paths, as addresses; the last of too many are left out, else "" as above."""
+    fine = _each(paths, lambda path: _spoken(path, FINE))
+    fits = sum(map(len, fine.values())) <= ROOM
+    found = fine if fits else _each(paths, lambda path: _spoken(path, COARSE))
+    reached = itertools.accumulate(map(len, found.values()))
+    return {path: uri for (path, uri), size in zip(found.items(), reached, strict=True) if size <= ROOM}
 
 
 def _each(paths: Iterable[str], work: Callable[[str], str]) -> dict[str, str]:
@@ -48,7 +52,7 @@ def _painted(path: str) -> str:
         samples, rate = excerpt(Path(path), seconds=SECONDS)
     except InputError:  # it may have gone or changed since; the page says so in its place
         return ""
-    whole = np.pad(samples, (0, max(0, round(SECONDS * rate) - len(samples))))
+    whole = np.pad(samples, (0, max(0, round(SHORTEST * rate) - len(samples))))
     pixels = spectrogram(whole, rate=rate, height=CELL[0], width=CELL[1])
     return address(encode_picture(pixels, suffix=".jpg", quality=QUALITY), kind="image/jpeg")
 

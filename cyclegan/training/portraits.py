@@ -41,7 +41,7 @@ class Portraits(Geometry):
 
     def made_of(self) -> list[Any]:
         """Return what portraits depend on besides the file's content."""
-        return ["portrait", __version__, *(version(name) for name in ("numpy", "scipy", "av"))]
+        return ["portrait", __version__, *(version(name) for name in ("numpy", "av"))]
 
     def read(self, path: Path) -> Pixels:
         """Read the beginning of a recording, and paint it; raises InputError, also where nothing is to be heard."""

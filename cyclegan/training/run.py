@@ -10,9 +10,10 @@ import torch
 
 from cyclegan.chance import seed_for
 from cyclegan.devices import choose_device, cores, has_bfloat16, keep_freed_memory
-from cyclegan.errors import StoppedEarly, out_of_memory
+from cyclegan.errors import StoppedEarly, UsageError, out_of_memory
 from cyclegan.experiment import Experiment
 from cyclegan.objectives import assemble
+from cyclegan.recipes import Voice
 from cyclegan.training.balance import balanced
 from cyclegan.training.begun import as_begun
 from cyclegan.training.codec import codec_for
@@ -76,6 +77,9 @@ def train(
     notes. Ctrl-C and SIGTERM save within a step. Raises UsageError, InputError, CheckpointError, and StoppedEarly when
     a disk is full, memory is used up, or a loss is no number.
     """
+    if isinstance(experiment.codec, Voice) and features != "auto":
+        what = f"--features {features}: measures pictures, not voices"
+        raise UsageError(what, hint="leave it out: voices are measured by how they are spoken")
     device = local_device(choose_device(device))
     keep_freed_memory(device)
     workers = max(0, min(4, cores() // neighbours() - 1)) if workers is None else workers

@@ -30,6 +30,7 @@ Array = TypeVar("Array", bound=NDArray[np.floating])
 Samples = NDArray[np.float64]
 
 KNEE = 0.8  # of full scale
+LOUDER = 2.0  # times at most that what was put together again is made louder, or softer
 
 
 class VoiceTranslator:
@@ -57,6 +58,10 @@ class VoiceTranslator:
         if not isinstance(way.codec, Voice):
             what = f"{shown(name)}: holds translators of pictures, not of voices"
             raise CheckpointError(what, hint="cyclegan.Translator, or styl translate, applies them")
+        unknown = {way.source, way.target} - way.codec.speakers.keys()
+        if unknown:
+            what = f"{shown(name)}: says nothing of the speaker {min(unknown)!r}"
+            raise CheckpointError(what, hint="this file was not made by styl")
         device = choose_device(device)
         return cls(way.network, codec=way.codec, source=way.source, target=way.target, device=device)
 
@@ -130,12 +135,17 @@ class VoiceTranslator:
         speech = self.codec.converted(
             self.codec.analyse(at_codec), self.network, source=self.source, target=self.target, device=self.device
         )
-        made = self.codec.synthesise(speech, count=len(at_codec))
+        made = self._levelled(self.codec.synthesise(speech, count=len(at_codec)), like=at_codec)
         return resample(made, rate=self.codec.rate, to=rate)[: len(samples)]
+
+    def _levelled(self, made: Samples, *, like: Samples) -> Samples:
+        """Return samples as loud as others: putting speech together again changes that by up to 2 dB."""
+        wanted, found = (loudness([one], rate=self.codec.rate) for one in (like, made))
+        return made * np.clip(wanted / found, 1 / LOUDER, LOUDER) if wanted and found else made
 
 
 def limited(samples: Samples) -> Samples:
-    """Return samples of which those that are louder than KNEE come ever closer to full scale, and never reach it.
+    """Return samples of which those that are louder than KNEE come ever closer to full scale, and never go beyond.
 
     Speech that was put together again has higher peaks than it had, at the same loudness.
     """

@@ -193,6 +193,8 @@ class Film:
                             self.covers[packet.stream_index] = bytes(packet)
                         self._parcels.put((packet.stream_index, packet))
                 return
+            except IndexError:  # of av, for a packet of a stream that begins on the way: it was not there to be added
+                continue
             except av.FFmpegError as error:
                 failures += 1
                 self._refuse_damage(self._reached, f"cannot be read ({error.strerror})")
