@@ -7,7 +7,7 @@ import pytest
 
 from cyclegan.errors import InputError
 from cyclegan.files import Source
-from cyclegan.media.folder import alike, collect, holds_sound, no_pictures, pictures
+from cyclegan.media.folder import collect, hold_sound, no_pictures, pictures
 from cyclegan.media.kinds import HEARD_SUFFIXES
 
 
@@ -115,35 +115,35 @@ def test_collect_refuses_what_is_missing_empty_or_a_pipe(tmp_path: Path) -> None
 
 
 def test_what_a_folder_holds_is_told_by_its_files(tmp_path: Path) -> None:
-    assert holds_sound(make(tmp_path / "alice", "a.WAV", "sub/b.mp3", "notes.txt"))
-    assert holds_sound(make(tmp_path / "both", "a.flac", "talk.mp4"))  # films are heard, too
-    assert holds_sound(make(tmp_path / "talks", "talk.mp4"))
-    assert not holds_sound(make(tmp_path / "horses", "a.jpg"))
-    assert not holds_sound(make(tmp_path / "animations", "a.jpg", "b.mp4"))
-    assert not holds_sound(make(tmp_path / "nothing", "a.txt"))
+    assert hold_sound([make(tmp_path / "alice", "a.WAV", "sub/b.mp3", "notes.txt")])
+    assert hold_sound([make(tmp_path / "both", "a.flac", "talk.mp4")])  # films are heard, too
+    assert hold_sound([make(tmp_path / "talks", "talk.mp4")])
+    assert not hold_sound([make(tmp_path / "horses", "a.jpg")])
+    assert not hold_sound([make(tmp_path / "animations", "a.jpg", "b.mp4")])
+    assert not hold_sound([make(tmp_path / "nothing", "a.txt")])
     with pytest.raises(InputError, match="no such file or folder"):
-        holds_sound(tmp_path / "bob")
+        hold_sound([tmp_path / "bob"])
 
 
 def test_pictures_among_recordings_are_told_with_their_number(tmp_path: Path) -> None:
     make(tmp_path / "alice", *(f"{i}.wav" for i in range(40)), "cover.jpg", "b.png", "c.png", "talk.mp4")
     with pytest.raises(InputError, match="alice: 3 pictures among 40 recordings") as told:
-        holds_sound(tmp_path / "alice")
+        hold_sound([tmp_path / "alice"])
     assert "move" in told.value.hint
     make(tmp_path / "horses", "a.jpg", "b.jpg", "neigh.ogg")
     with pytest.raises(InputError, match="horses: 1 recording among 2 pictures"):
-        alike([tmp_path / "horses"])
+        hold_sound([tmp_path / "horses"])
 
 
 def test_folders_of_one_training_hold_one_kind(tmp_path: Path) -> None:
     alice, bob = make(tmp_path / "alice", "a.wav"), make(tmp_path / "bob", "b.mp4")
     horses, empty = make(tmp_path / "horses", "a.jpg"), make(tmp_path / "empty", "a.txt")
-    assert alike([alice, bob])
-    assert alike([alice, empty])  # what is missing is told when it is listed
-    assert not alike([horses, horses])
-    assert not alike([empty])
+    assert hold_sound([alice, bob])
+    assert hold_sound([alice, empty])  # what is missing is told when it is listed
+    assert not hold_sound([horses, horses])
+    assert not hold_sound([empty])
     with pytest.raises(InputError, match=r"horses holds pictures and .*alice recordings"):
-        alike([alice, horses])
+        hold_sound([alice, horses])
 
 
 def test_what_is_missing_is_called_by_its_name(tmp_path: Path) -> None:

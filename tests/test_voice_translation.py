@@ -104,7 +104,8 @@ def test_a_network_that_does_nothing_is_the_mean_shift(translator: VoiceTranslat
     shift = np.array(codec.of("high").mean) - np.array(codec.of("low").mean)
     envelope = as_loud(speech.envelope + shift, like=speech.envelope, rate=RATE)
     moved = Speech(codec.moved(speech.pitch, source="low", target="high"), envelope, speech.breath)
-    wanted = codec.synthesise(moved, count=len(samples)) * (level / USUAL)
+    wanted = codec.synthesise(moved, count=len(samples))
+    wanted = wanted * (level / loudness([wanted], rate=RATE))
     before = samples.copy()
     made = translator(samples, rate=RATE)
     np.testing.assert_allclose(made, wanted, atol=1e-3 * np.abs(wanted).max())
@@ -124,7 +125,7 @@ def test_any_rate_and_any_channels(translator: VoiceTranslator, rate: int, kind:
     voice = say(2, speaker="low", seconds=0.4, rate=rate)[: round(0.4 * rate) - 3].astype(kind)
     mono = translator(voice, rate=rate)
     assert (mono.shape, mono.dtype) == (voice.shape, kind)
-    assert abs(decibels(mono, voice, rate=rate)) < 1
+    assert abs(decibels(mono, voice, rate=rate)) < (1 if rate == 8000 else 0.1)
     stereo = translator(np.stack([voice, voice], axis=1), rate=rate)
     assert (stereo.shape, stereo.dtype) == ((len(voice), 2), kind)
     np.testing.assert_array_equal(stereo[:, 0], stereo[:, 1])
@@ -163,7 +164,7 @@ def test_loudness_and_pauses_stay(translator: VoiceTranslator, gain: float) -> N
     voice, pause = say(2, speaker="low", seconds=0.5), np.zeros(8000)
     samples = gain * np.concatenate([voice, pause, voice])
     made = translator(samples, rate=RATE)
-    assert abs(decibels(made, samples, rate=RATE)) < 1
+    assert abs(decibels(made, samples, rate=RATE)) < 0.1
     assert np.abs(made[8800:15_200]).max() < 1e-3 * np.abs(made).max()
 
 
@@ -265,7 +266,7 @@ def test_the_loudest_file_stays_below_full_scale(translator: VoiceTranslator, tm
     translator.file(source, tmp_path / "b.wav")
     made = read_sound(tmp_path / "b.wav").samples
     assert 0.5 < np.abs(made).max() <= 1
-    assert np.mean(np.abs(made) > 0.999) < 0.01, "it is bent, not cut"
+    assert np.mean(np.abs(made) > 0.999) < 0.05, "it is bent, not cut"
 
 
 def test_a_silent_file_stays_silent(translator: VoiceTranslator, tmp_path: Path) -> None:

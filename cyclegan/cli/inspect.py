@@ -12,7 +12,7 @@ from cyclegan.cli.edge import result
 from cyclegan.cli.train import count, names_of
 from cyclegan.errors import InputError, shown
 from cyclegan.files import write_atomic
-from cyclegan.media.folder import alike
+from cyclegan.media.folder import hold_sound
 
 Folders = Annotated[
     list[Path], Argument(help="A folder of pictures or of recordings, or two; subfolders are read too.")
@@ -38,7 +38,7 @@ def inspect(
 ) -> int:
     """Say what is in folders: odd ones out, near-duplicates, misplaced files, small groups. Moves nothing."""
     given = tuple(folders)
-    count(given, needed=len(given) if len(given) in (1, 2) else 2, voices=alike(given))
+    count(given, needed=len(given) if len(given) in (1, 2) else 2, voices=hold_sound(given))
     if output.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"{shown(output)}: is no page", hint="for example -o inspect.html")
     from cyclegan.reporting.findings import summary

@@ -11,7 +11,7 @@ from cyclegan.cli.edge import result, say
 from cyclegan.errors import InputError, UsageError, shown
 from cyclegan.experiment import Experiment, two_names
 from cyclegan.files import plain
-from cyclegan.media.folder import alike, no_pictures, pictures
+from cyclegan.media.folder import hold_sound, no_pictures, pictures
 from cyclegan.media.kinds import HEARD_SUFFIXES, PICTURE_SUFFIXES
 from cyclegan.recipes import Voice
 
@@ -106,7 +106,7 @@ def _of(experiment: Experiment, folders: tuple[Path, ...], wanted: tuple[str, ..
 
 def _usual(folders: Sequence[Path], *, device: str) -> str:
     """Return the preset that suits what is in the folders, where nobody names one."""
-    if not folders or not alike(folders):
+    if not folders or not hold_sound(folders):
         return "default"
     from cyclegan.devices import choose_device
 
@@ -186,7 +186,7 @@ def count(folders: tuple[Path, ...], *, needed: int = 2, preset: str = "", voice
         draws = "; --preset vae or gan learn from one" if len(folders) == 1 else ""
         raise UsageError(what, hint=f"for example: {example}{draws}")
     suffixes = HEARD_SUFFIXES if voices else PICTURE_SUFFIXES
-    sound, counts = alike(folders), [len(pictures(folder, suffixes=suffixes)) for folder in folders]
+    sound, counts = hold_sound(folders), [len(pictures(folder, suffixes=suffixes)) for folder in folders]
     if sound != voices and not any(counts):
         found, wanted = ("pictures", "recordings") if voices else ("recordings", "pictures")
         what = f"{shown(folders[0])}: holds {found}, and the preset is for {wanted}"

@@ -66,13 +66,8 @@ def no_pictures(folder: Path, *, suffixes: Collection[str] = PICTURE_SUFFIXES) -
     return InputError(f"{shown(folder)}: no {what} in it", hint=f"known: {' '.join(sorted(suffixes))}")
 
 
-def holds_sound(folder: Path) -> bool:
-    """Tell whether a folder holds recordings, or films and no picture; raise InputError where kinds are mixed."""
-    return _sounds(folder) or False
-
-
-def alike(folders: Sequence[Path]) -> bool:
-    """Tell whether folders hold recordings; raise InputError where one holds them and another one pictures."""
+def hold_sound(folders: Sequence[Path]) -> bool:
+    """Tell whether folders hold recordings, or films and no picture; raise InputError where kinds are mixed."""
     kinds = {folder: _sounds(folder) for folder in folders}
     known = {sounds: folder for folder, sounds in kinds.items() if sounds is not None}
     if len(known) == 2:

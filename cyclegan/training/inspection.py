@@ -9,7 +9,7 @@ from typing import Any
 
 from cyclegan.curation.findings import Findings, findings, looked_at
 from cyclegan.devices import choose_device
-from cyclegan.media.folder import alike
+from cyclegan.media.folder import hold_sound
 from cyclegan.training.acquaintance import DATA, Gathered, acquaint, described, gather
 from cyclegan.training.album import Album, Facts, Scan
 from cyclegan.training.augment import Geometry
@@ -36,7 +36,7 @@ def inspect(
     """
     start, device = time.monotonic(), choose_device(device)
     data = dataclasses.replace(DATA, folders=tuple(map(str, folders)), domains=tuple(names))
-    medium = (Portraits if alike(folders) else Geometry)(DATA)
+    medium = (Portraits if hold_sound(folders) else Geometry)(DATA)
     found = scan(data, medium=medium, tell=lambda done, of: tell({"looked": done, "of": of}))
     gathered = gather(found.albums, medium=medium)
     for line in gathered.lost:
