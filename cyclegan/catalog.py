@@ -51,9 +51,14 @@ def runs(root: Path = RUNS) -> list[Path]:
     return list(dict.fromkeys(file.parent.parent for file in files))
 
 
-def newest_run() -> Path:
-    """Return the run folder under runs/ whose translators were trained last; raises CheckpointError without one."""
-    found = [run for run in runs() if kind_of(_of_run(run)) != "sampler"]
+def newest_run(*, voices: bool = False) -> Path:
+    """Return the run folder under runs/ whose translators, of pictures or of voices, were trained last.
+
+    Raises CheckpointError without one.
+    """
+    found = [run for run in runs() if kind_of(_of_run(run)) != "sampler" and of_voices(run) == voices]
+    if not found and voices:
+        raise CheckpointError("no run of voices under runs/", hint="-m names weights; styl train makes some")
     if not found:
         raise CheckpointError(
             "no trained run under runs/", hint=f"-m names weights, for example -m {next(iter(shelf()), 'RUN')}"

@@ -15,7 +15,8 @@ import pytest
 
 import cyclegan
 
-PUBLIC = ["Checkpoint", "Experiment", "Objective", "StylError", "Trainer", "Translator", "Turn", "VoiceTranslator", "train"]
+PUBLIC = ["Checkpoint", "Experiment", "Objective", "StylError", "Trainer", "Translator", "Turn", "VoiceTranslator"]
+PUBLIC += ["train"]
 HEAVY = ["torch", "torchvision", "kornia", "albumentations", "cv2"]
 
 

@@ -64,6 +64,17 @@ def test_distances_of_cepstra_are_distances_of_envelopes_in_decibels() -> None:
     assert np.sqrt(np.mean(difference**2)) == pytest.approx(by_hand, rel=2e-3)
 
 
+def test_an_envelope_with_more_detail_is_fitted_evenly_along_the_mel_axis() -> None:
+    bins = 4097
+    hertz = np.linspace(0, RATE / 2, bins)
+    bumps = np.exp(-(((hertz - 700) / 150) ** 2)) + 2 * np.exp(-(((hertz - 5000) / 600) ** 2))
+    even = np.linspace(0, mel(np.array(RATE / 2)), 4000)
+    cosines = np.cos(np.arange(8) * np.linspace(0, np.pi, 4000)[:, None])
+    wanted = np.linalg.lstsq(cosines, np.interp(np.interp(even, mel(hertz), hertz), hertz, bumps), rcond=None)[0]
+    found = cepstrum.encode(np.exp(2 * bumps)[None], rate=RATE, coefficients=8)[0]
+    np.testing.assert_allclose(found, wanted, atol=2e-3)
+
+
 # --- taken apart and put together again
 
 

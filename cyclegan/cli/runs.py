@@ -10,7 +10,7 @@ from cyclegan.errors import shown
 
 Root = Annotated[Path, Argument(help="A folder of runs.")]
 Json = Annotated[bool, Option("--json", help="Print a list for programs.")]
-HEAD = ("run", "domains", "state", "best KID × 1000", "pictures", "trained", "last written")
+HEAD = ("run", "domains", "state", "best KID × 1000", "seen", "trained", "last written")
 WIDEST = 48  # cells that names of domains may take
 
 

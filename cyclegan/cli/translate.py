@@ -3,7 +3,6 @@
 import json
 from collections.abc import Collection
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,7 +13,7 @@ from cyclegan.cli.edge import result
 from cyclegan.errors import UsageError, shown
 from cyclegan.files import Job, plan_outputs, write_atomic
 from cyclegan.media.folder import collect
-from cyclegan.media.kinds import FILM_SUFFIXES, HEARD_SUFFIXES, SOUND_SUFFIXES, SUFFIXES, renamed
+from cyclegan.media.kinds import FILM_SUFFIXES, HEARD_SUFFIXES, SOUND_SUFFIXES, SUFFIXES, is_sound, renamed
 from cyclegan.translation.settings import Settings
 
 if TYPE_CHECKING:
@@ -90,23 +89,28 @@ def translate(
     """Translate pictures, films and voices: size, sound and length kept, folders mirrored, inputs never touched."""
     jobs = _frame_jobs(inputs, output, format_) if frames else _jobs(inputs, output, format_)
     settings = Settings(batch, quality, not no_steady, _known(codec), crf, _rate(fps), keep_metadata, strict)
-    from cyclegan.catalog import find, newest_run
+    from cyclegan.catalog import find, of_voices
     from cyclegan.translation.batch import open_manifest, translate_files
-    from cyclegan.translation.voice import VoiceTranslator
 
-    name = model or str(newest_run())
+    name = model or _newest(jobs)
+    if of_voices(name) and not frames:  # of folders, what is heard and nothing else
+        jobs = _jobs(inputs, output, format_, suffixes=HEARD_SUFFIXES)
     with Display() as display:
         how: dict[str, Any] = {"tile": tile, "scale_to": scale_to, "precision": precision, "tell": display.note}
         translator = _load(name, to, device, how)
-        if isinstance(translator, VoiceTranslator) and not frames:  # of folders, what is heard and nothing else
-            jobs = _jobs(inputs, output, format_, suffixes=HEARD_SUFFIXES)
         way = f"{translator.source} to {translator.target}"
         display.note(f"{shown(name)}: {way}, {_many(jobs)}, on {translator.device} in {translator.precision}")
         folder = None if frames or (output.suffix.lower() in WRITTEN and not output.is_dir()) else output
-        start = partial(translate_files, translator, jobs, settings=settings, progress=display)
-        with open_manifest(folder, find(name), translator, settings) as manifest:
-            done = start(manifest=manifest, again=again)
+        with open_manifest(folder, find(name), translator, settings) as kept:
+            done = translate_files(translator, jobs, settings=settings, manifest=kept, again=again, progress=display)
     return _report(done, {"model": name, "from": translator.source, "to": translator.target}, jobs, output, as_json)
+
+
+def _newest(jobs: list[Job]) -> str:
+    """Return the newest run of voices where all is sound, else of pictures."""
+    from cyclegan.catalog import newest_run
+
+    return str(newest_run(voices=all(is_sound(job.source) for job in jobs)))
 
 
 def _load(name: str, to: str | None, device: str, of_pictures: dict[str, Any]) -> "Applied":
