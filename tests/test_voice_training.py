@@ -46,7 +46,6 @@ from cyclegan.recipes import Voice as VoiceOptions
 from cyclegan.training import recordings as taking_apart
 from cyclegan.training.data import Batches
 from cyclegan.training.listen import Heard, Listener
-from cyclegan.training.medium import medium_of
 from cyclegan.training.recordings import Recordings
 from cyclegan.training.run import Outcome, train
 from cyclegan.training.scan import scan
@@ -59,6 +58,7 @@ STEPS, COUNT = 4, 3
 SMALL = [
     *("translator.width=4", "translator.inner=16", "translator.blocks=1", "critic.width=4", "critic.layers=2"),
     *("data.size=32", "data.held_back=2", "training.ema=20", f"training.batch={BATCH}", "objective.history=3"),
+    *("codec.rate=16000", "codec.coefficients=36", "codec.period=5", "objective.mask=0.5", "translator.kernel=3"),
     *(f"training.images={STEPS * BATCH}", "training.precision=fp32", "every.log=2", "every.sheet=6", "every.save=4"),
 ]
 
@@ -117,9 +117,7 @@ def test_weights_know_the_speakers(folders: Folders, straight: Path) -> None:
     for name, speaker in (("x", "low"), ("y", "high")):
         assert np.exp(codec.of(name).pitch[0]) == pytest.approx(PITCH[speaker], rel=0.12)
     assert about["codec"] == translators(straight, name="best").about["codec"]
-    chosen = experiment(folders)
-    medium = medium_of(chosen)
-    own = [medium.read(path)[..., 0] for path in sorted(folders[0].iterdir())]
+    own = [medium().read(path)[..., 0] for path in sorted(folders[0].iterdir())]
     spoken = [one[:-1, one[0] > np.quantile(one[0], 0.95) - 40 / DECIBELS] for one in own]
     np.testing.assert_allclose(codec.of("x").mean, np.concatenate(spoken, axis=1).mean(1), atol=1e-4)
 
@@ -210,7 +208,10 @@ def test_a_finished_run_is_left_alone(folders: Folders, straight: Path) -> None:
 
 @pytest.mark.parametrize(
     ("override", "said"),
-    [("codec.period=10", "codec.period = 5.0, now it is 10.0"), ("objective.mask=0.3", "objective.mask = 0.5")],
+    [
+        ("codec.period=10", "codec.period = 5.0, now it is 10.0"),
+        ("objective.mask=0.75", "objective.mask = 0.5, now it is 0.75"),
+    ],
 )
 def test_a_changed_option_is_refused(folders: Folders, straight: Path, override: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):

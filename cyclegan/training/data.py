@@ -232,7 +232,7 @@ class Batches:
             self._note(damaged)
             if len(arrays) < len(self.domains):
                 raise StoppedEarly(
-                    f"none of the {self.geometry.called} can be read any more: {damaged[-1]}", hint="check the disk"
+                    f"no {self.geometry.called[:-1]} can be read any more: {damaged[-1]}", hint="check the disk"
                 )
             yield [torch.from_numpy(array).to(self.device, non_blocking=True) for array in arrays]
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Self
+from typing import Any
 
 import av
 from av.container import OutputContainer
@@ -17,9 +17,9 @@ from av.video.stream import VideoStream
 
 from cyclegan.errors import UsageError, shown
 from cyclegan.files import atomic
+from cyclegan.media.container import LENIENT, Written, plain
 from cyclegan.media.films import colour
 from cyclegan.media.films.encodings import FORMATS, Encoding, choose
-from cyclegan.media.films.filmfile import LENIENT
 from cyclegan.media.films.plan import Plan, clock_of, planned
 from cyclegan.media.films.tracks import Parcels, Tracks
 from cyclegan.media.films.video import Film
@@ -56,7 +56,7 @@ def create_film_of_stills(
     return FilmWriter(path, plan, like=None, parcels=SimpleQueue(), encoding=encoding)
 
 
-class FilmWriter:
+class FilmWriter(Written):
     """Writes a film; it appears under its name when the with ends well, and nothing is left of it when it does not."""
 
     def __init__(self, path: Path, plan: Plan, *, like: Film | None, parcels: Parcels, encoding: Encoding) -> None:
@@ -105,7 +105,7 @@ class FilmWriter:
 
     def _refused(self, error: Exception) -> Exception:
         if isinstance(error, OSError) and not isinstance(error, ValueError) and error.errno not in (None, errno.EPERM):
-            return _plain(error, self._path)
+            return plain(error, self._path)
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:160]
         what = f"{shown(self._path)}: {self._recipe.name} cannot write this film ({reason})"
         return UsageError(what, hint="choose another codec, or .mkv")
@@ -167,7 +167,7 @@ class FilmWriter:
             if self._tracks:
                 self._tracks.mux()
         except OSError as error:
-            raise _plain(error, self._path) from error
+            raise plain(error, self._path) from error
 
     def _coded(self, frame: Frame) -> VideoFrame:
         pixels, alpha = frame.pixels, frame.alpha
@@ -217,26 +217,9 @@ class FilmWriter:
                 self._tracks.finish()
             self._container.close()
         except OSError as error:
-            raise _plain(error, self._path) from error
+            raise plain(error, self._path) from error
         if self._tracks and self._tracks.dropped:
             self.notes.append(f"{self._tracks.dropped} damaged packets of sound or subtitles left out")
-
-    def _abandon(self) -> None:
-        """Close what a failure left open; the file goes with it, so what its end would say matters to nobody."""
-        try:
-            self._container.close()
-        except (av.FFmpegError, OSError, ValueError):
-            return
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *failure: Any) -> None:
-        with self._stack:
-            if failure[0] is not None:
-                self._stack.__exit__(*failure)
-            else:
-                self._finish()
 
 
 def _open(path: Path, suffix: str, clock: Fraction) -> OutputContainer:
@@ -247,8 +230,3 @@ def _open(path: Path, suffix: str, clock: Fraction) -> OutputContainer:
         options |= {"mpegts_copyts": "1", "mpegts_m2ts_mode": str(int(suffix != ".ts"))}
     made: OutputContainer = av.open(str(path), "w", format=FORMATS[suffix], container_options=options, **LENIENT)
     return made
-
-
-def _plain(error: OSError, path: Path) -> OSError:
-    """Return an error of the disk under the name that the person gave."""
-    return OSError(error.errno, error.strerror, str(path))

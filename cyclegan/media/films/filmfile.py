@@ -1,9 +1,7 @@
 """The file of a film: opened no further than its header, only known containers, the stream that is the film."""
 
-import re
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 from av.container import InputContainer
@@ -11,11 +9,8 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from cyclegan.errors import InputError, shown
-from cyclegan.media.folder import not_there
+from cyclegan.media.container import LENIENT, Kind, told_seconds
 from cyclegan.media.formats.opening import PIXEL_LIMIT
-
-# Words in other encodings than UTF-8 stop av 18 unless it is told otherwise; av 19 knows no other way.
-LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 # Playlists (m3u8, ffconcat) and addresses could name any other file or host: only these, and only local ones.
 _OPTIONS = {
@@ -26,28 +21,7 @@ _OPTIONS = {
 _LIMIT = f"{PIXEL_LIMIT // 1_000_000} megapixels"
 UNREADABLE = "its pictures are coded in a way that cannot be read"
 DAMAGED = "if it does not open in a film player, replace or remove it"
-_CLOCK_TIME = re.compile(r"(\d{1,4}):(\d{1,2}):(\d{1,2}(?:\.\d{1,9})?)", re.ASCII)
-
-
-def open_container(path: Path) -> InputContainer:
-    """Open a film's file; raise InputError in one line whatever is wrong with it."""
-    if not path.exists():
-        raise not_there(path)
-    if not path.is_file():  # opening a pipe would wait for ever
-        raise InputError(f"{shown(path)}: not a file", hint="name a film")
-    try:
-        found: InputContainer = av.open(str(path.resolve()), "r", options=dict(_OPTIONS), **LENIENT)
-    except (OSError, ValueError, av.FFmpegError) as error:
-        raise InputError(f"{shown(path)}: {_reason(path, error)}", hint=DAMAGED) from error
-    return found
-
-
-def _reason(path: Path, error: Exception) -> str:
-    if isinstance(error, OSError) and not isinstance(error, ValueError) and error.strerror:
-        return error.strerror
-    if path.is_file() and path.stat().st_size == 0:
-        return "empty file"
-    return "not a film, or damaged beyond its header (mp4, mov, mkv, webm, avi and ts are read)"
+FILM = Kind("film", "mp4, mov, mkv, webm, avi and ts", DAMAGED, _OPTIONS)
 
 
 def choose_stream(path: Path, container: InputContainer) -> VideoStream:
@@ -85,9 +59,4 @@ def declared_seconds(stream: VideoStream) -> float | None:
     clock = stream.time_base or Fraction(0)
     if stream.duration:
         return float(stream.duration * clock)
-    for name, text in stream.metadata.items():  # of Matroska: the end of the track
-        match = _CLOCK_TIME.fullmatch(text) if name.startswith("DURATION") else None
-        if match:
-            hours, minutes, seconds = (float(part) for part in match.groups())
-            return hours * 3600 + minutes * 60 + seconds - float((stream.start_time or 0) * clock)
-    return None
+    return told_seconds(stream)

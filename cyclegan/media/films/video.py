@@ -16,9 +16,10 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from cyclegan.errors import InputError, shown
+from cyclegan.media.container import open_container
 from cyclegan.media.films import colour
 from cyclegan.media.films.damage import Damage, Followed, ends_within_a_packet, expected_packets, follows
-from cyclegan.media.films.filmfile import DAMAGED, UNREADABLE, choose_stream, declared_seconds, open_container
+from cyclegan.media.films.filmfile import DAMAGED, FILM, UNREADABLE, choose_stream, declared_seconds
 from cyclegan.media.films.look import Look, describe
 from cyclegan.media.formats.opening import PIXEL_LIMIT
 from cyclegan.media.frames import Frame
@@ -33,7 +34,7 @@ def open_film(path: Path, *, strict: bool = False) -> "Film":
 
     With `strict` whatever is damaged raises InputError later; else it is skipped or guessed, and `lost` tells of it.
     """
-    container = open_container(path)
+    container = open_container(path, FILM)
     try:
         return Film(path, container, choose_stream(path, container), strict=strict)
     except BaseException:

@@ -14,12 +14,12 @@ from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 
 from cyclegan.errors import UsageError
+from cyclegan.media.container import LENIENT, open_container
 from cyclegan.media.films.encodings import FORMATS
-from cyclegan.media.films.filmfile import LENIENT
 from cyclegan.media.films.tracks import Parcels, Tracks, holds
 from cyclegan.media.sounds.reader import Recording
 from cyclegan.media.sounds.samples import Block
-from cyclegan.media.sounds.soundfile import open_container
+from cyclegan.media.sounds.soundfile import SOUND
 from cyclegan.media.sounds.target import SoundWriter
 from cyclegan.media.sounds.track import Coding, Track, coding_of, encoder_of
 
@@ -32,7 +32,7 @@ class Pictures:
     """Reads everything of a film but its sound: packets in the order of the file, covers first."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.container = path, open_container(path)
+        self.path, self.container = path, open_container(path, SOUND)
         self.covers = dict[int, bytes]()
         self.unreadable = False
         for stream in self.container.streams:

@@ -16,14 +16,15 @@ from av.container import InputContainer
 from av.stream import Discard
 
 from cyclegan.errors import InputError, shown
+from cyclegan.media.container import open_container
 from cyclegan.media.sounds.decoding import Decoding
 from cyclegan.media.sounds.samples import Block, depth_of, finite, layout_of, waveform
 from cyclegan.media.sounds.soundfile import (
     DAMAGED,
+    SOUND,
     choose_track,
     declared_seconds,
     is_cut,
-    open_container,
     pictures_of,
 )
 from cyclegan.media.sounds.timeline import Timeline
@@ -48,7 +49,7 @@ def open_sound(path: Path, *, strict: bool = False) -> "Recording":
 
     With `strict` whatever is damaged raises InputError later; else it is silent, and `lost` tells of it.
     """
-    container = open_container(path)
+    container = open_container(path, SOUND)
     try:
         return Recording(path, container, choose_track(path, container), strict=strict)
     except BaseException:

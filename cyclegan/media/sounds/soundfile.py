@@ -1,18 +1,15 @@
 """The file of a sound: opened no further than its header, only known containers, the track that is meant."""
 
-import re
 from fractions import Fraction
 from pathlib import Path
 
-import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Disposition, Stream
 
 from cyclegan.errors import InputError, shown
+from cyclegan.media.container import Kind, told_seconds
 from cyclegan.media.films.damage import ends_within_a_packet
-from cyclegan.media.films.filmfile import LENIENT
-from cyclegan.media.folder import not_there
 
 # Playlists and addresses could name any other file or host: only these, and only local ones.
 _OPTIONS = {
@@ -22,33 +19,12 @@ _OPTIONS = {
 DAMAGED = "if it does not open in a player, replace or remove it"
 UNREADABLE = "its sound is coded in a way that cannot be read"
 _READ = "wav, flac, ogg, opus, mp3, m4a, aac, aiff, and the sound of mp4, mov, mkv, webm, avi and ts"
+SOUND = Kind("sound", _READ, DAMAGED, _OPTIONS)
 _EXACT = {"flac", "aiff", "ogg"}  # their headers say how long they are; others are estimated by FFmpeg
-_CLOCK_TIME = re.compile(r"(\d{1,4}):(\d{1,2}):(\d{1,2}(?:\.\d{1,9})?)", re.ASCII)
 _OGG_HEAD, _OGG_LAST = 27, 0x04  # bytes before the table of segments; the flag of a page that ends a stream
 _TAIL = 1 << 17  # an Ogg page is smaller
 _MOST_CHUNKS = 1000
 _HIGHEST, _WIDEST = 1_000_000, 64  # Hz and channels: more is damage, and would not fit into memory
-
-
-def open_container(path: Path) -> InputContainer:
-    """Open the file of a sound or a film; raise InputError in one line whatever is wrong with it."""
-    if not path.exists():
-        raise not_there(path)
-    if not path.is_file():  # opening a pipe would wait for ever
-        raise InputError(f"{shown(path)}: not a file", hint="name a sound or a film")
-    try:
-        found: InputContainer = av.open(str(path.resolve()), "r", options=dict(_OPTIONS), **LENIENT)
-    except (OSError, ValueError, av.FFmpegError) as error:
-        raise InputError(f"{shown(path)}: {_reason(path, error)}", hint=DAMAGED) from error
-    return found
-
-
-def _reason(path: Path, error: Exception) -> str:
-    if isinstance(error, OSError) and not isinstance(error, ValueError | EOFError) and error.strerror:
-        return error.strerror
-    if path.is_file() and path.stat().st_size == 0:
-        return "empty file"
-    return f"not a sound, or damaged beyond its header ({_READ} are read)"
 
 
 def choose_track(path: Path, container: InputContainer) -> AudioStream:
@@ -80,12 +56,7 @@ def declared_seconds(path: Path, container: InputContainer, track: AudioStream) 
         return _of_wav(path, track)
     if name in _EXACT or name.startswith("mov") or (name == "mp3" and _counts_frames(path)):
         return float(track.duration * clock) if track.duration else None
-    for key, text in track.metadata.items():  # of Matroska: the end of the track
-        match = _CLOCK_TIME.fullmatch(text) if key.startswith("DURATION") else None
-        if match:
-            hours, minutes, seconds = (float(part) for part in match.groups())
-            return hours * 3600 + minutes * 60 + seconds - float((track.start_time or 0) * clock)
-    return None
+    return told_seconds(track)
 
 
 def _of_wav(path: Path, track: AudioStream) -> float | None:

@@ -4,7 +4,7 @@ import errno
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import av
 from av.container import OutputContainer
@@ -12,7 +12,7 @@ from av.packet import Packet
 
 from cyclegan.errors import UsageError, shown
 from cyclegan.files import atomic
-from cyclegan.media.films.filmfile import LENIENT
+from cyclegan.media.container import LENIENT, Written, plain
 from cyclegan.media.kinds import FILM_SUFFIXES
 from cyclegan.media.sounds.reader import Recording
 from cyclegan.media.sounds.samples import Block
@@ -39,7 +39,7 @@ _KEPT = {"ogg": ("flac",), "ipod": ("alac",)}  # what a container also holds, wh
 _MADE_ANEW = {"major_brand", "minor_version", "compatible_brands", "encoder", "ENCODER", "comment", "COMMENT"}
 
 
-class SoundWriter:
+class SoundWriter(Written):
     """Writes a sound; it appears under its name when the with ends well, and nothing is left of it when it does not."""
 
     def __init__(self, path: Path, *, like: Recording, comment: str, keep_metadata: bool) -> None:
@@ -66,7 +66,7 @@ class SoundWriter:
 
     def _refused(self, error: Exception) -> Exception:
         if isinstance(error, OSError) and not isinstance(error, ValueError) and error.errno not in (None, errno.EPERM):
-            return OSError(error.errno, error.strerror, str(self._path))  # of the disk, under the name that was given
+            return plain(error, self._path)
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:160]
         what = f"{shown(self._path)}: cannot be written as {self._suffix} ({reason})"
         return UsageError(what, hint="choose .mkv" if self._suffix in FILM_SUFFIXES else "choose .wav or .flac")
@@ -131,20 +131,3 @@ class SoundWriter:
         except (av.FFmpegError, OSError) as error:
             raise self._refused(error) from error
         self.notes += self._track.notes
-
-    def _abandon(self) -> None:
-        """Close what a failure left open; the file goes with it, so what its end would say matters to nobody."""
-        try:
-            self._container.close()
-        except (av.FFmpegError, OSError, ValueError):
-            return
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *failure: Any) -> None:
-        with self._stack:
-            if failure[0] is not None:
-                self._stack.__exit__(*failure)
-            else:
-                self._finish()

@@ -1,0 +1,98 @@
+"""What films and sounds have in common as files: opened safely, named lengths, written whole or not at all."""
+
+import re
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Self
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.stream import Stream
+
+from cyclegan.errors import InputError, shown
+from cyclegan.media.folder import not_there
+
+# Words in other encodings than UTF-8 stop av 18 unless it is told otherwise; av 19 knows no other way.
+LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
+_CLOCK_TIME = re.compile(r"(\d{1,4}):(\d{1,2}):(\d{1,2}(?:\.\d{1,9})?)", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file: what people call it, what of it is read, what to do with a damaged one, FFmpeg's options."""
+
+    name: str
+    known: str
+    damaged: str
+    options: Mapping[str, str]
+
+
+def open_container(path: Path, kind: Kind) -> InputContainer:
+    """Open a file no further than its header; raise InputError in one line whatever is wrong with it."""
+    if not path.exists():
+        raise not_there(path)
+    if not path.is_file():  # opening a pipe would wait for ever
+        raise InputError(f"{shown(path)}: not a file", hint=f"name a {kind.name}")
+    try:
+        found: InputContainer = av.open(str(path.resolve()), "r", options=dict(kind.options), **LENIENT)
+    except (OSError, ValueError, av.FFmpegError) as error:
+        raise InputError(f"{shown(path)}: {_reason(path, kind, error)}", hint=kind.damaged) from error
+    return found
+
+
+def _reason(path: Path, kind: Kind, error: Exception) -> str:
+    if isinstance(error, OSError) and not isinstance(error, ValueError | EOFError) and error.strerror:
+        return error.strerror
+    if path.is_file() and path.stat().st_size == 0:
+        return "empty file"
+    return f"not a {kind.name}, or damaged beyond its header ({kind.known} are read)"
+
+
+def told_seconds(stream: Stream) -> float | None:
+    """Return how long a stream of Matroska says that it lasts, which names the end of the track; None elsewhere."""
+    for name, text in stream.metadata.items():
+        match = _CLOCK_TIME.fullmatch(text) if name.startswith("DURATION") else None
+        if match:
+            hours, minutes, seconds = (float(part) for part in match.groups())
+            start = (stream.start_time or 0) * (stream.time_base or Fraction(0))
+            return hours * 3600 + minutes * 60 + seconds - float(start)
+    return None
+
+
+def plain(error: OSError, path: Path) -> OSError:
+    """Return an error of the disk under the name that the person gave."""
+    return OSError(error.errno, error.strerror, str(path))
+
+
+class Written:
+    """A file that is being written, in a with: it appears when that ends well, and nothing is left of it else.
+
+    Who inherits opens `_container` inside `_stack`, calls `_abandon` back from there, and closes it in `_finish`.
+    """
+
+    _stack: ExitStack
+    _container: OutputContainer
+
+    def _finish(self) -> None:
+        raise NotImplementedError
+
+    def _abandon(self) -> None:
+        """Close what a failure left open; the file goes with it, so what its end would say matters to nobody."""
+        try:
+            self._container.close()
+        except (av.FFmpegError, OSError, ValueError):
+            return
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        with self._stack:
+            if failure[0] is not None:
+                self._stack.__exit__(*failure)
+            else:
+                self._finish()
