@@ -45,7 +45,7 @@ class Diary:
         codec = self.run.codec
         assert isinstance(codec, Voice)
         assert isinstance(batches.geometry, Recordings)
-        heard = [list(heard_of(domain, batches.geometry)) for domain in batches.domains]
+        heard = [heard_of(domain, batches.geometry) for domain in batches.domains]
         held, reals, domains = batches.held_back(), batches.examples(REALS), self.run.experiment.data.domains
         return Listener(held, reals, heard, codec=codec, domains=domains, device=batches.device)
 

@@ -2,8 +2,9 @@
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from cyclegan.codecs import Voice
 from cyclegan.codecs.cepstrum import DECIBELS
 from cyclegan.codecs.world import Speech
-from cyclegan.errors import InputError
+from cyclegan.errors import InputError, shown
 from cyclegan.files import plain
 from cyclegan.media.sheet import contact_sheet
 from cyclegan.media.sounds.wav import CONVERTED
@@ -64,10 +65,18 @@ class Manner:
         return torch.cat([signals.mean(-1), signals.std(-1), pace], dim=1)
 
 
-def heard_of(domain: Domain, recordings: Recordings) -> Iterator[Heard]:
-    """Yield the first recordings of those that are held back, as far as they can be read."""
-    readable = (path for path in dict.fromkeys([*domain.held_back, *domain.train]))
-    for path in itertools.islice(readable, ROWS):
+def heard_of(domain: Domain, recordings: Recordings) -> list[Heard]:
+    """Return the first recordings that can be read, held-back ones before others; raises InputError without one."""
+    every = dict.fromkeys([*domain.held_back, *domain.train])
+    found = list(itertools.islice(_readable(every, recordings), ROWS))
+    if not found:
+        where = shown(domain.train[0].parent)
+        raise InputError(f"{where}: none of its recordings can be read any more", hint="check the disk")
+    return found
+
+
+def _readable(paths: Iterable[Path], recordings: Recordings) -> Iterator[Heard]:
+    for path in paths:
         with contextlib.suppress(InputError):
             yield Heard(*recordings.heard(path, seconds=SHOWN))
 
