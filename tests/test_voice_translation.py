@@ -144,6 +144,13 @@ def test_channels_that_differ_stay_apart(translator: VoiceTranslator) -> None:
     assert np.abs(made[:, 0] - made[:, 2]).max() > 0.05
 
 
+def test_opposed_channels_are_not_taken_for_silence(translator: VoiceTranslator) -> None:
+    spoken = say(3, speaker="low", seconds=0.6)
+    made = translator(np.stack([spoken, -spoken], axis=1), rate=RATE)
+    assert abs(decibels(made[:, 0], spoken, rate=RATE)) < 1
+    assert abs(decibels(made[:, 1], spoken, rate=RATE)) < 1
+
+
 @pytest.mark.parametrize("count", [1, 2, 10, 79, 80, 160, 1600])
 @pytest.mark.parametrize("rate", [RATE, 44_100])
 def test_the_shortest_sounds(translator: VoiceTranslator, count: int, rate: int) -> None:

@@ -207,9 +207,9 @@ class Batches:
         values = [np.array([weights.get(str(path), 1.0) for path in domain.train]) for domain in self.domains]
         self.draws.shares = [Shares(own / own.mean()) for own in values]
 
-    def arrays(self, domain: int) -> Iterator[Array]:
-        """Yield what is learnt from in a domain, whole, as it is kept; what is damaged is told when its turn comes."""
-        for path in self.domains[domain].train:
+    def arrays(self, domain: int, paths: Sequence[Path] | None = None) -> Iterator[Array]:
+        """Yield files of a domain whole, as they are kept (None: those that are learnt from), but for damaged ones."""
+        for path in self.domains[domain].train if paths is None else paths:
             with contextlib.suppress(InputError):
                 yield self.draws.sized(domain, path, short=self.geometry.short_side())
 

@@ -5,7 +5,7 @@ from cyclegan.metrics.features import load_features
 from cyclegan.objectives import Objective
 from cyclegan.training.data import Batches
 from cyclegan.training.familiarity import familiarised
-from cyclegan.training.listen import Listener, heard_of
+from cyclegan.training.listen import Listener, heard_of, pieces_of
 from cyclegan.training.look import Looker
 from cyclegan.training.recordings import Recordings
 from cyclegan.training.runfolder import RunFolder, numbers
@@ -42,11 +42,14 @@ class Diary:
 
     def _listener(self, batches: Batches) -> Listener:
         """Return who listens, to the first recordings of those that are held back."""
-        codec = self.run.codec
+        codec, recordings, found = self.run.codec, batches.geometry, batches.domains
         assert isinstance(codec, Voice)
-        assert isinstance(batches.geometry, Recordings)
-        heard = [heard_of(domain, batches.geometry) for domain in batches.domains]
-        held, reals, domains = batches.held_back(), batches.examples(REALS), self.run.experiment.data.domains
+        assert isinstance(recordings, Recordings)
+        heard = [heard_of(domain, recordings) for domain in found]
+        held = [pieces_of(batches, d, domain.held_back, recordings) for d, domain in enumerate(found)]
+        every = [[*domain.held_back, *domain.train] for domain in found]
+        reals = [pieces_of(batches, d, paths, recordings) for d, paths in enumerate(every)]
+        domains = self.run.experiment.data.domains
         return Listener(held, reals, heard, codec=codec, domains=domains, device=batches.device)
 
     def look(self, trainer: Trainer) -> None:

@@ -23,11 +23,12 @@ from cyclegan.media.spectrogram import spectrogram
 from cyclegan.metrics.distances import diversity
 from cyclegan.metrics.speech import ORDERS, modulation_distance
 from cyclegan.objectives import Objective
-from cyclegan.training.data import Domain
+from cyclegan.training.data import Batches, Domain
 from cyclegan.training.look import EARLY, Look, Sample, alarming, distances, enough
 from cyclegan.training.recordings import Recordings
 
 SHOWN = 4.0  # seconds of a recording on the sheets, and in the samples
+MOST = 256  # pieces of each domain that are measured
 ROWS = 4  # recordings of each domain that are listened to
 CELL = (96, 320)  # pixels of a spectrogram on the sheets
 
@@ -65,14 +66,26 @@ class Manner:
         return torch.cat([signals.mean(-1), signals.std(-1), pace], dim=1)
 
 
+def pieces_of(batches: Batches, domain: int, paths: Sequence[Path], recordings: Recordings) -> Tensor:
+    """Return at most MOST pieces of as many recordings, evenly spaced, (N, 1, coefficients + 1, T), on the device."""
+    chosen = paths[:: -(-len(paths) // MOST)]
+    found = [piece for array in batches.arrays(domain, chosen) for piece in recordings.pieces(array)]
+    if not found:
+        raise _lost(paths)
+    return torch.stack(found[:: -(-len(found) // MOST)]).to(batches.device)
+
+
 def heard_of(domain: Domain, recordings: Recordings) -> list[Heard]:
     """Return the first recordings that can be read, held-back ones before others; raises InputError without one."""
     every = dict.fromkeys([*domain.held_back, *domain.train])
     found = list(itertools.islice(_readable(every, recordings), ROWS))
     if not found:
-        where = shown(domain.train[0].parent)
-        raise InputError(f"{where}: none of its recordings can be read any more", hint="check the disk")
+        raise _lost(domain.train)
     return found
+
+
+def _lost(paths: Sequence[Path]) -> InputError:
+    return InputError(f"{shown(paths[0].parent)}: none of its recordings can be read any more", hint="check the disk")
 
 
 def _readable(paths: Iterable[Path], recordings: Recordings) -> Iterator[Heard]:

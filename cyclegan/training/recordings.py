@@ -111,12 +111,24 @@ class Recordings:
         """Return the middle of (H, T, 1) as (1, H, size)."""
         return self._cut(array, 0.5)
 
+    def pieces(self, array: Frames) -> Iterator[Tensor]:
+        """Yield all whole pieces of (H, T, 1), one behind the other, as (1, H, size); of a short one, `fixed`."""
+        count = array.shape[1] // self.data.size
+        for number in range(count):
+            yield _tensor(array[:, number * self.data.size : (number + 1) * self.data.size])
+        if not count:
+            yield self.fixed(array)
+
     def _cut(self, array: Frames, place: float) -> Tensor:
         size = self.data.size
         if array.shape[1] < size:  # to and fro, as often as it takes
             array = np.pad(array, ((0, 0), (0, size - array.shape[1]), (0, 0)), mode="symmetric")
         start = int(place * (array.shape[1] - size + 1))
-        return torch.from_numpy(np.ascontiguousarray(array[:, start : start + size])).permute(2, 0, 1)
+        return _tensor(array[:, start : start + size])
+
+
+def _tensor(array: Frames) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)
 
 
 def _trimmed(taken: Frames, *, margin: int) -> Frames:

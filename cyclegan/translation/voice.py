@@ -75,7 +75,7 @@ class VoiceTranslator:
             kind = f"{type(samples).__name__} {getattr(samples, 'dtype', '')} {getattr(samples, 'shape', '')}".strip()
             raise InputError(f"{kind}: not a sound", hint="an array of floats, (S,) or (S, channels), full scale ±1")
         columns = samples.astype(np.float64).reshape(len(samples), -1)
-        level = loudness([columns.mean(1)], rate=rate)
+        level = loudness([_together(columns)], rate=rate)
         made = np.concatenate(list(self.stream([columns], rate=rate, level=level)))
         return made.reshape(samples.shape).astype(samples.dtype)  # type: ignore[return-value]
 
@@ -106,7 +106,7 @@ class VoiceTranslator:
         if source.suffix.lower() not in HEARD_SUFFIXES:
             raise InputError(f"{shown(source)}: no sound, and these weights are for voices", hint="name a recording")
         with open_sound(source, strict=settings.strict) as measured:
-            level = loudness((block.mean(1, dtype=np.float64) for block in measured), rate=measured.rate)
+            level = loudness(map(_together, measured), rate=measured.rate)
         with open_sound(source, strict=settings.strict) as recording:
             kept = settings.keep_metadata
             with create_sound(target, like=recording, comment=CONVERTED, keep_metadata=kept) as writer:
@@ -151,6 +151,11 @@ def limited(samples: Samples) -> Samples:
     """
     over = np.maximum(np.abs(samples) - KNEE, 0) / (1 - KNEE)
     return np.where(over > 0, np.sign(samples) * (KNEE + (1 - KNEE) * np.tanh(over)), samples)
+
+
+def _together(block: NDArray[np.floating]) -> Samples:
+    """Return how far all channels of (S, channels) are out, (S,): where they are opposed, their mean is nothing."""
+    return np.asarray(np.sqrt((block.astype(np.float64) ** 2).mean(1)))
 
 
 def _heard(recording: Recording, progress: Progress) -> Iterator[Samples]:
