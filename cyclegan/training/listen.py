@@ -76,8 +76,9 @@ def pieces_of(batches: Batches, domain: int, paths: Sequence[Path], recordings: 
 
 
 def heard_of(domain: Domain, recordings: Recordings) -> list[Heard]:
-    """Return the first recordings that can be read, held-back ones before others; raises InputError without one."""
-    every = dict.fromkeys([*domain.held_back, *domain.train])
+    """Return recordings that can be read, evenly spaced held-back ones before others; raises InputError without one."""
+    spaced = domain.held_back[:: max(1, len(domain.held_back) // ROWS)]
+    every = dict.fromkeys([*spaced, *domain.held_back, *domain.train])
     found = list(itertools.islice(_readable(every, recordings), ROWS))
     if not found:
         raise _lost(domain.train)
@@ -171,7 +172,8 @@ class Listener:
         return contact_sheet(columns)
 
     def _paint(self, samples: Samples) -> NDArray[np.uint8]:
-        whole = np.pad(samples, (0, max(0, round(SHOWN * self.codec.rate) - len(samples))))
+        longest = max(len(one.samples) for recordings in self.heard for one in recordings)
+        whole = np.pad(samples, (0, longest - len(samples)))
         return spectrogram(whole, rate=self.codec.rate, height=CELL[0], width=CELL[1])
 
     def _samples(self, ways: Sequence[_Way]) -> dict[str, Sample]:
