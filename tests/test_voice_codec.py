@@ -15,10 +15,10 @@ from voices import say
 
 from cyclegan import codecs
 from cyclegan.codecs import Voice, cepstrum, world
-from cyclegan.codecs.loudness import USUAL, loudness
 from cyclegan.codecs.voice import Speaker, as_loud, features, fitted
 from cyclegan.codecs.world import Speech, analyse, resample, synthesise
 from cyclegan.errors import CheckpointError, UsageError
+from cyclegan.media.sounds.loudness import USUAL, loudness
 from cyclegan.media.sounds.reader import read_sound
 from cyclegan.media.spectrogram import mel
 from cyclegan.metrics.speech import mel_cepstral_distortion

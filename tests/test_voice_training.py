@@ -35,10 +35,10 @@ from cyclegan import codecs
 from cyclegan.checkpoint import Checkpoint
 from cyclegan.codecs import Voice
 from cyclegan.codecs.cepstrum import DECIBELS
-from cyclegan.codecs.loudness import USUAL, loudness
 from cyclegan.codecs.voice import Speaker
 from cyclegan.errors import CheckpointError, InputError, UsageError
 from cyclegan.experiment import Data, Experiment
+from cyclegan.media.sounds.loudness import USUAL, loudness
 from cyclegan.media.sounds.reader import open_sound, read_sound
 from cyclegan.media.sounds.wav import CONVERTED, encode_wav
 from cyclegan.objectives import Objective, assemble

@@ -22,11 +22,11 @@ import cyclegan.cli as cli
 from cyclegan.checkpoint import Checkpoint
 from cyclegan.cli.edge import guarded
 from cyclegan.codecs import Voice, world
-from cyclegan.codecs.loudness import USUAL, loudness
 from cyclegan.codecs.voice import as_loud, features
 from cyclegan.codecs.world import Speech
 from cyclegan.errors import CheckpointError, InputError
 from cyclegan.experiment import Experiment
+from cyclegan.media.sounds.loudness import USUAL, loudness
 from cyclegan.media.sounds.reader import open_sound, read_sound
 from cyclegan.media.sounds.wav import CONVERTED
 from cyclegan.networks import NETWORKS

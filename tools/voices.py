@@ -24,9 +24,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from cyclegan.codecs.loudness import USUAL, loudness
-from cyclegan.codecs.voice import ACTIVE
+from cyclegan.codecs.voice import spoken
 from cyclegan.codecs.world import Speech, resample
+from cyclegan.media.sounds.loudness import USUAL, loudness
 from cyclegan.media.sounds.reader import read_sound
 from cyclegan.metrics.speech import mel_cepstral_distortion, modulation_distance
 from cyclegan.translation.voice import VoiceTranslator
@@ -137,8 +137,8 @@ def judge(folder: Path, model: str) -> None:
 
 def manner(speech: Speech) -> NDArray[np.float64]:
     """Return how a recording sounds: mean and deviation of its coefficients, without loudness."""
-    spoken = speech.envelope[speech.envelope[:, 0] > np.quantile(speech.envelope[:, 0], 0.95) - ACTIVE, 1:25]
-    return np.concatenate([spoken.mean(0), spoken.std(0)])
+    said = speech.envelope[spoken(speech.envelope[:, 0]), 1:25]
+    return np.concatenate([said.mean(0), said.std(0)])
 
 
 def linear_judge(

@@ -140,6 +140,11 @@ def fitted(tensors: Tensor, network: nn.Module) -> Tensor:
     return tensors
 
 
+def spoken(loudness: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell in which frames somebody speaks, by c₀ in nepers (T,): in those up to 40 dB below the loudest."""
+    return np.asarray(loudness > np.quantile(loudness, 0.95) - ACTIVE)
+
+
 def features(speech: Speech) -> Frames:
     """Return what is learnt from, (coefficients + 1, T): the envelope, and below it the pitch, 0 where unvoiced."""
     return np.vstack([speech.envelope.T, speech.pitch]).astype(np.float32)
@@ -154,10 +159,10 @@ class _Known:
 
     def hear(self, recording: Frames) -> None:
         envelope, pitch = recording[:-1].astype(np.float64), recording[-1].astype(np.float64)
-        spoken = envelope[:, envelope[0] > np.quantile(envelope[0], 0.95) - ACTIVE]
-        self.count += spoken.shape[1]
-        self.sum += spoken.sum(1)
-        self.squares += (spoken**2).sum(1)
+        heard = envelope[:, spoken(envelope[0])]
+        self.count += heard.shape[1]
+        self.sum += heard.sum(1)
+        self.squares += (heard**2).sum(1)
         self.log_pitch.append(np.log(pitch[pitch > 0]))
 
     @property

@@ -28,7 +28,7 @@ from cyclegan.training.look import EARLY, Look, Sample, alarming, distances, eno
 from cyclegan.training.recordings import Recordings
 
 SHOWN = 4.0  # seconds of a recording on the sheets, and in the samples
-MOST = 256  # pieces of each domain that are measured
+MOST, BATCH = 256, 32  # pieces of each domain that are measured, and of them at once
 ROWS = 4  # recordings of each domain that are listened to
 CELL = (96, 320)  # pixels of a spectrogram on the sheets
 
@@ -141,14 +141,14 @@ class Listener:
         there, back = (objective.get_submodule(objective.routes[way]) for way in ((x, y), (y, x)))
         envelopes = self.held_back[x][:, :, :-1]  # without the pitch
         pieces = self.codec.of(source).encode(self.held_back[x])
-        fakes = there(pieces)
+        fakes = _through(there, pieces)
         natural = self.codec.of(target).decode(fakes)
         found = self.features(fakes)
         figures = {
             **distances(found, self.real[y]),
             "diversity": diversity(found, self.real[y]),
             "change": apart(natural, envelopes),
-            "cycle": apart(self.codec.of(source).decode(back(fakes)), envelopes),
+            "cycle": apart(self.codec.of(source).decode(_through(back, fakes)), envelopes),
             "modulation": modulation_distance(_rows(fakes), _rows(self.reals[y])),
         }
         converted = [self._convert(there, heard.speech, source, target) for heard in self.heard[x]]
@@ -186,6 +186,10 @@ class Listener:
                 found[name] = Sample(one.samples, self.codec.rate)
                 found[f"{name}-to-{plain(way.target)}"] = Sample(there, self.codec.rate, CONVERTED)
         return found
+
+
+def _through(network: nn.Module, pieces: Tensor) -> Tensor:
+    return torch.cat([network(some) for some in torch.split(pieces, BATCH)])
 
 
 def apart(one: Tensor, other: Tensor) -> float:

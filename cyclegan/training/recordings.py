@@ -12,20 +12,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cyclegan import __version__
-from cyclegan.codecs.loudness import USUAL, loudness
-from cyclegan.codecs.voice import ACTIVE, features
+from cyclegan.codecs.voice import features, spoken
 from cyclegan.codecs.world import Speech, analyse, made_by, resample
 from cyclegan.errors import InputError, shown
 from cyclegan.experiment import Data
 from cyclegan.media.kinds import HEARD_SUFFIXES
+from cyclegan.media.sounds.excerpt import excerpt
+from cyclegan.media.sounds.loudness import USUAL, loudness
 from cyclegan.media.sounds.reader import open_sound, read_sound
 from cyclegan.recipes import Voice
 
 Frames = NDArray[np.float32]
+Samples = NDArray[np.float64]
 
 PIECE = 30  # seconds that are taken apart at once: an hour would fill the memory with spectra
 MARGIN = 0.05  # seconds that are left of the silence at either end
-ONSET = USUAL / 5  # of a sample: where a recording begins to be heard
 LEAST = 0.1  # seconds of speech that are worth learning
 
 
@@ -49,40 +50,39 @@ class Recordings:
 
     def read(self, path: Path) -> Frames:
         """Read a recording, all channels together, and take it apart; raises InputError, also where it is silent."""
-        taken = _trimmed(self._taken_apart(self._levelled(path)), margin=round(1000 * MARGIN / self.codec.period))
+        sound = read_sound(path)
+        samples = self._levelled(path, sound.samples.mean(1, dtype=np.float64), sound.rate)
+        taken = _trimmed(self._taken_apart(samples), margin=round(1000 * MARGIN / self.codec.period))
         if taken.shape[1] * self.codec.period < 1000 * LEAST:
             raise InputError(f"{shown(path)}: less than {LEAST:g} seconds of sound", hint="remove it")
         return taken[..., None]
 
-    def heard(self, path: Path, *, seconds: float) -> tuple[NDArray[np.float64], Speech]:
+    def heard(self, path: Path, *, seconds: float) -> tuple[Samples, Speech]:
         """Return the beginning of a recording as samples at the codec's rate, and taken apart; raises InputError."""
-        samples = self._levelled(path)
-        spoken = np.flatnonzero(np.abs(samples) > ONSET)
-        start = max(0, int(spoken[0]) - round(MARGIN * self.codec.rate)) if len(spoken) else 0
-        beginning = samples[start : start + round(seconds * self.codec.rate)]
-        codec = self.codec
-        return beginning, analyse(beginning, rate=codec.rate, period=codec.period, coefficients=codec.coefficients)
+        beginning = self._levelled(path, *excerpt(path, seconds=seconds))
+        return beginning, self._analysed(beginning)
 
-    def _levelled(self, path: Path) -> NDArray[np.float64]:
-        """Read a recording as samples (S,), all channels together, of the usual loudness."""
-        sound = read_sound(path)
-        samples = resample(sound.samples.mean(1, dtype=np.float64), rate=sound.rate, to=self.codec.rate)
-        level = loudness([samples], rate=self.codec.rate)
+    def _levelled(self, path: Path, samples: Samples, rate: int) -> Samples:
+        """Return samples (S,) at the codec's rate and of the usual loudness."""
+        level = loudness([samples], rate=rate)
         if not level:
             raise InputError(f"{shown(path)}: nothing but silence", hint="remove it")
-        return samples * (USUAL / level)
+        return resample(samples, rate=rate, to=self.codec.rate) * (USUAL / level)
 
-    def _taken_apart(self, samples: NDArray[np.float64]) -> Frames:
+    def _analysed(self, samples: Samples) -> Speech:
+        codec = self.codec
+        return analyse(samples, rate=codec.rate, period=codec.period, coefficients=codec.coefficients)
+
+    def _taken_apart(self, samples: Samples) -> Frames:
         return np.concatenate(list(self._pieces(samples)), axis=1)
 
-    def _pieces(self, samples: NDArray[np.float64]) -> Iterator[Frames]:
+    def _pieces(self, samples: Samples) -> Iterator[Frames]:
         codec = self.codec
         frames = round(PIECE * 1000 / codec.period)
         size = round(frames * codec.period * codec.rate / 1000)
         for start in range(0, len(samples), size):
             piece = samples[start : start + size]
-            found = analyse(piece, rate=codec.rate, period=codec.period, coefficients=codec.coefficients)
-            yield features(found)[:, :frames]
+            yield features(self._analysed(piece))[:, :frames]
 
     def facts(self, path: Path, array: Frames) -> dict[str, Any]:
         """Return how long the speech of a recording is, and at which rate it was recorded."""
@@ -133,5 +133,5 @@ def _tensor(array: Frames) -> Tensor:
 
 def _trimmed(taken: Frames, *, margin: int) -> Frames:
     """Return (H, T) without the silence at its ends, but for a margin."""
-    spoken = np.flatnonzero(taken[0] > np.quantile(taken[0], 0.95) - ACTIVE)
-    return taken[:, max(0, int(spoken[0]) - margin) : int(spoken[-1]) + margin + 1]
+    heard = np.flatnonzero(spoken(taken[0]))
+    return taken[:, max(0, int(heard[0]) - margin) : int(heard[-1]) + margin + 1]

@@ -12,11 +12,11 @@ from torch import nn
 
 from cyclegan import catalog
 from cyclegan.codecs import Voice
-from cyclegan.codecs.loudness import USUAL, loudness
 from cyclegan.codecs.world import made_by, resample
 from cyclegan.devices import choose_device
 from cyclegan.errors import CheckpointError, InputError, shown
 from cyclegan.media.kinds import HEARD_SUFFIXES
+from cyclegan.media.sounds.loudness import USUAL, loudness
 from cyclegan.media.sounds.reader import Recording, open_sound
 from cyclegan.media.sounds.wav import CONVERTED
 from cyclegan.media.sounds.writer import create_sound
@@ -82,7 +82,7 @@ class VoiceTranslator:
     def stream(self, blocks: Iterable[Samples], *, rate: int, level: float) -> Iterator[Samples]:
         """Convert samples (S, channels) that come in blocks, in constant memory; as many come out.
 
-        `level` is how loud all of them are together, see `cyclegan.codecs.loudness`; 0 says that all is silence.
+        `level` is how loud all of them are together, see `cyclegan.media.sounds.loudness`; 0 says that all is silence.
         """
         if not level:
             yield from map(np.zeros_like, blocks)

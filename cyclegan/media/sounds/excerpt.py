@@ -6,13 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cyclegan.errors import InputError, shown
+from cyclegan.media.sounds.loudness import MOMENT, PAUSE, SILENCE
 from cyclegan.media.sounds.reader import open_sound
 
 Samples = NDArray[np.float64]
 
-MOMENT = 0.02  # seconds
-PAUSE = 1e-4  # of the power of the loudest moment: 40 dB below it
-SILENCE = 1e-10  # power below which nothing is heard: -100 dB
 LEAST = 0.1  # seconds of sound, below which there is nothing to know
 
 
