@@ -1,7 +1,8 @@
 """What films and sounds have in common as files: opened safely, named lengths, written whole or not at all."""
 
+import errno
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,7 +13,7 @@ import av
 from av.container import InputContainer, OutputContainer
 from av.stream import Stream
 
-from cyclegan.errors import InputError, shown
+from cyclegan.errors import InputError, UsageError, shown
 from cyclegan.media.folder import not_there
 
 # Words in other encodings than UTF-8 stop av 18 unless it is told otherwise; av 19 knows no other way.
@@ -63,9 +64,35 @@ def told_seconds(stream: Stream) -> float | None:
     return None
 
 
+def refused(error: Exception, path: Path, *, what: str, hint: str) -> Exception:
+    """Return why a file cannot be begun: an error of the disk, or a UsageError that says `what`, and why."""
+    if isinstance(error, OSError) and not isinstance(error, ValueError) and error.errno not in (None, errno.EPERM):
+        return plain(error, path)
+    reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:160]
+    return UsageError(f"{shown(path)}: {what} ({reason})", hint=hint)
+
+
 def plain(error: OSError, path: Path) -> OSError:
     """Return an error of the disk under the name that the person gave."""
     return OSError(error.errno, error.strerror, str(path))
+
+
+class Opened:
+    """A file that is being read, in a with: `container`, and the generator of what is decoded from it."""
+
+    container: InputContainer
+    _frames: Iterator[Any]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._frames.close()  # type: ignore[attr-defined]  # a generator
+        self.container.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
 
 
 class Written:

@@ -1,6 +1,5 @@
 """Films, written with PyAV: translated frames, and everything else of the source packet by packet."""
 
-import errno
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
@@ -15,9 +14,9 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from cyclegan.errors import UsageError, shown
+from cyclegan.errors import UsageError
 from cyclegan.files import atomic
-from cyclegan.media.container import LENIENT, Written, plain
+from cyclegan.media.container import LENIENT, Written, plain, refused
 from cyclegan.media.films import colour
 from cyclegan.media.films.encodings import FORMATS, Encoding, choose
 from cyclegan.media.films.plan import Plan, clock_of, planned
@@ -104,11 +103,8 @@ class FilmWriter(Written):
             raise self._refused(error) from error
 
     def _refused(self, error: Exception) -> Exception:
-        if isinstance(error, OSError) and not isinstance(error, ValueError) and error.errno not in (None, errno.EPERM):
-            return plain(error, self._path)
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:160]
-        what = f"{shown(self._path)}: {self._recipe.name} cannot write this film ({reason})"
-        return UsageError(what, hint="choose another codec, or .mkv")
+        what = f"{self._recipe.name} cannot write this film"
+        return refused(error, self._path, what=what, hint="choose another codec, or .mkv")
 
     def _add_all(self, film: Film, encoding: Encoding) -> VideoStream:
         """Add the streams in the order of the source."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import av
 from av.packet import Packet
@@ -16,7 +16,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from cyclegan.errors import InputError, shown
-from cyclegan.media.container import open_container
+from cyclegan.media.container import Opened, open_container
 from cyclegan.media.films import colour
 from cyclegan.media.films.damage import Damage, Followed, ends_within_a_packet, expected_packets, follows
 from cyclegan.media.films.filmfile import DAMAGED, FILM, UNREADABLE, choose_stream, declared_seconds
@@ -42,7 +42,7 @@ def open_film(path: Path, *, strict: bool = False) -> "Film":
         raise
 
 
-class Film:
+class Film(Opened):
     """Reads a film: frames once and in order, upright, in sRGB; times count ticks of `clock` seconds."""
 
     moving = True
@@ -228,14 +228,3 @@ class Film:
     def _note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._frames.close()  # type: ignore[attr-defined]  # a generator
-        self.container.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self.close()

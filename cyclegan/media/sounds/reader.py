@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import Self
 
 import av
 import numpy as np
@@ -16,7 +15,7 @@ from av.container import InputContainer
 from av.stream import Discard
 
 from cyclegan.errors import InputError, shown
-from cyclegan.media.container import open_container
+from cyclegan.media.container import Opened, open_container
 from cyclegan.media.sounds.decoding import Decoding
 from cyclegan.media.sounds.samples import Block, depth_of, finite, layout_of, waveform
 from cyclegan.media.sounds.soundfile import (
@@ -76,7 +75,7 @@ def _too_long(path: Path) -> InputError:
     return InputError(f"{shown(path)}: longer than {hours:.0f} hours of 48 kHz", hint="cut it into parts")
 
 
-class Recording:
+class Recording(Opened):
     """Reads a sound once, in blocks of about a second: float32 (T, channels), full scale ±1, never clipped.
 
     What a film's sound leaves out, and what cannot be decoded, is silence, so that nothing shifts; the first sample
@@ -201,17 +200,6 @@ class Recording:
             self.notes.append("rate or channels change on the way: they were made those of the beginning")
         if self._strange:
             self.notes.append(f"{self._strange} samples that are no number (NaN, infinite) were made silent")
-
-    def close(self) -> None:
-        """Close the file."""
-        self._frames.close()  # type: ignore[attr-defined]  # a generator
-        self.container.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self.close()
 
 
 def _time_of(frame: AudioFrame) -> Fraction | None:

@@ -1,6 +1,5 @@
 """Sounds, written with PyAV: a file that appears whole or not at all."""
 
-import errno
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -10,9 +9,8 @@ import av
 from av.container import OutputContainer
 from av.packet import Packet
 
-from cyclegan.errors import UsageError, shown
 from cyclegan.files import atomic
-from cyclegan.media.container import LENIENT, Written, plain
+from cyclegan.media.container import LENIENT, Written, refused
 from cyclegan.media.kinds import FILM_SUFFIXES
 from cyclegan.media.sounds.reader import Recording
 from cyclegan.media.sounds.samples import Block
@@ -65,11 +63,8 @@ class SoundWriter(Written):
             raise self._refused(error) from error
 
     def _refused(self, error: Exception) -> Exception:
-        if isinstance(error, OSError) and not isinstance(error, ValueError) and error.errno not in (None, errno.EPERM):
-            return plain(error, self._path)
-        reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:160]
-        what = f"{shown(self._path)}: cannot be written as {self._suffix} ({reason})"
-        return UsageError(what, hint="choose .mkv" if self._suffix in FILM_SUFFIXES else "choose .wav or .flac")
+        hint = "choose .mkv" if self._suffix in FILM_SUFFIXES else "choose .wav or .flac"
+        return refused(error, self._path, what=f"cannot be written as {self._suffix}", hint=hint)
 
     def _open(self, path: Path) -> OutputContainer:
         name = CONTAINERS[self._suffix]
