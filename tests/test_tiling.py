@@ -1,5 +1,6 @@
 """A picture in tiles is the picture: exact for every network, in constant memory, and whatever memory does."""
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,14 @@ def test_any_size_in_tiles_is_the_size_it_was(height: int, width: int, tile: int
     whole, tiled = applied(net, tile=0)(frames), applied(net, tile=tile)(frames)
     assert tiled.shape == frames.shape
     assert (tiled.float() - whole.float()).abs().max() <= 1
+
+
+def test_large_pictures_are_those_of_float64_to_a_level() -> None:
+    net, frames = network("separable, affine"), uneven(896, 1024)
+    with torch.inference_mode():
+        exact = Pictures().decode(copy.deepcopy(net).double()(frames.double() / 127.5 - 1))
+    for tile in (0, 256):
+        assert (applied(net, tile=tile)(frames).float() - exact.float()).abs().max() <= 1
 
 
 def test_without_the_statistics_of_the_whole_there_are_seams() -> None:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cyclegan.networks.instance_norm import InstanceNorm
+
 Norm = Literal["instance", "instance-affine", "batch", "none"]
 Padding = Literal["reflect", "zero"]
 Network = TypeVar("Network", bound=nn.Module)
@@ -17,29 +19,6 @@ Network = TypeVar("Network", bound=nn.Module)
 def named(**parts: nn.Module | None) -> nn.Sequential:
     """Return a sequence whose parts are saved under their names; None is left out."""
     return nn.Sequential(OrderedDict((name, part) for name, part in parts.items() if part is not None))
-
-
-class InstanceNorm(nn.InstanceNorm2d):
-    """Normalises each channel of each picture (Ulyanov et al. 2016), in float32 whatever the input's precision.
-
-    In bfloat16 the variance of a flat region drowns in rounding, and its division by nearly nothing is amplified.
-    Keeps no running statistics: a picture is always judged by itself, in training and afterwards.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return x, (N, C, H, W) with H·W > 1, with mean 0 and variance 1 (ε = 1e-5), in the precision of x."""
-        exact = torch.promote_types(x.dtype, torch.float32)
-        weight = None if self.weight is None else self.weight.to(exact)
-        bias = None if self.bias is None else self.bias.to(exact)
-        if x.device.type != "cpu":
-            return F.instance_norm(x.to(exact), weight=weight, bias=bias, eps=self.eps).to(x.dtype)
-        if x.is_contiguous():  # torch's own instance norm takes four times as long (tools/NOTES.md)
-            return F.group_norm(x, x.shape[1], weight, bias, self.eps)
-        if weight is None and x.dtype != exact:  # without float32 weights its factors are rounded as x is
-            weight, bias = torch.ones(x.shape[1]), torch.zeros(x.shape[1])
-        pictures = torch.split(x, 1)
-        alone = [F.batch_norm(one, None, None, weight, bias, training=True, eps=self.eps) for one in pictures]
-        return alone[0] if len(alone) == 1 else torch.cat(alone)
 
 
 def normalisation(norm: Norm, channels: int) -> nn.Module | None:

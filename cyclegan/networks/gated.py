@@ -5,7 +5,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from cyclegan.networks.blocks import InstanceNorm, Residual, named, without_autocast
+from cyclegan.networks.blocks import Residual, named, without_autocast
+from cyclegan.networks.instance_norm import InstanceNorm
 from cyclegan.networks.r3gan import scaled
 
 
