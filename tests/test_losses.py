@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from cyclegan.experiment import Experiment
+from cyclegan.networks import PatchGAN, initialise
+from cyclegan.networks.blocks import Norm
 from cyclegan.objectives import CycleGAN, assemble
 from cyclegan.objectives.history import History
 from cyclegan.objectives.losses import ADVERSARIAL, gradient_penalty, patch_nce, r1_penalty
@@ -94,6 +96,31 @@ def test_r1_of_known_critics() -> None:
     real = torch.randn(3, 1, 2, 2)
     squares = r1_penalty(lambda x: x.square().sum((1, 2, 3), keepdim=True), real)
     assert squares.item() == pytest.approx(4 * real.square().sum().item() / 3, rel=1e-5)
+
+
+def test_penalties_of_patches_are_those_of_one_patch() -> None:
+    """D_p = <w, x_p>, patch by patch: ‖∇D_p‖² = ‖w‖² however many patches there are, and wherever they overlap."""
+    critic = nn.Conv2d(2, 1, 2, stride=2)
+    square = critic.weight.detach().square().sum().item()
+    for side in (2, 8, 32):
+        x = torch.randn(2, 2, side, side)
+        assert r1_penalty(critic, x).item() == pytest.approx(square, rel=1e-5)
+        assert gradient_penalty(critic, x, -x).item() == pytest.approx((square**0.5 - 1) ** 2, rel=1e-4)
+    overlapping = nn.Conv2d(1, 1, 3, padding=1)
+    nn.init.constant_(overlapping.weight, 0.1)
+    torch.manual_seed(0)
+    found = torch.stack([r1_penalty(overlapping, torch.zeros(8, 1, 32, 32)) for _ in range(20)]).mean()
+    assert found.item() == pytest.approx(9 * 0.01 * (94 / 96) ** 2, rel=0.02)  # at the border a patch sees less
+
+
+@pytest.mark.parametrize("norm", ["instance", "none"])
+def test_r1_does_not_depend_on_the_size_of_the_picture(norm: Norm) -> None:
+    """The slope of the mean over patches, which was taken once, fell by four with every doubling of the size."""
+    torch.manual_seed(0)
+    critic = initialise(PatchGAN(width=8, layers=2, norm=norm), gain=0.1)
+    texture = torch.randn(4, 3, 512, 512)
+    values = [r1_penalty(critic, texture[:, :, :side, :side]).item() for side in (64, 128, 256, 512)]
+    assert max(values) < 1.2 * min(values), values  # the padding at the border is a smaller share of larger pictures
 
 
 def test_penalty_looks_between_real_and_fake_at_one_place_a_picture() -> None:
@@ -257,10 +284,12 @@ def test_r1_is_paid_lazily_and_as_much_in_all() -> None:
     objective, x, y = game(r1=4, r1_every=3, history=0)
     paid = []
     for objective.step in range(6):
+        torch.manual_seed(objective.step)
         *_, critics = objective.turns(x, y)
         bare = (critics.terms["D_x"] + critics.terms["D_y"]).item()
         paid.append((critics.loss.item() - bare, "r1" in critics.terms))
     assert [named for _, named in paid] == [True, False, False] * 2
+    torch.manual_seed(0)
     steep = r1_penalty(objective.D_x, x) + r1_penalty(objective.D_y, y)
     assert paid[0][0] == pytest.approx(3 * 4 / 2 * steep.item(), rel=1e-4)
     assert all(amount == pytest.approx(0, abs=1e-6) for amount, named in paid if not named)

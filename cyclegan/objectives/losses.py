@@ -89,7 +89,8 @@ def patch_nce(query: Tensor, key: Tensor, *, temperature: float = 0.07) -> Tenso
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:
     """Return E[(‖∇D(x̂)‖₂ - 1)²] at random points x̂ between real and fake (N, C, H, W).
 
-    Gulrajani et al. 2017, eq. 3, without its weight λ. Differentiable in the critic's parameters.
+    Gulrajani et al. 2017, eq. 3, without its weight λ. Differentiable in the critic's parameters. ‖∇D‖ is that of
+    a patch where there are several.
     """
     share = torch.rand(len(real), 1, 1, 1).to(real)  # drawn on the host: the same on every device
     between = share * real + (1 - share) * fake
@@ -100,7 +101,8 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
 def r1_penalty(critic: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
     """Return E[‖∇D(x)‖²] at real pictures x (N, C, H, W), differentiable in the critic's parameters.
 
-    Mescheder et al. 2018, eq. 9, without its weight γ/2: a critic that is right need not be steep.
+    Mescheder et al. 2018, eq. 9, without its weight γ/2: a critic that is right need not be steep. Of a critic with
+    many scores a picture it is the mean over the patches: the same for every size of the picture.
     """
     return scored(critic, real)[1]
 
@@ -112,8 +114,15 @@ def scored(critic: Callable[[Tensor], Tensor], pictures: Tensor) -> tuple[Tensor
 
 
 def _slope(critic: Callable[[Tensor], Tensor], pictures: Tensor) -> tuple[Tensor, Tensor]:
-    """Return scores, and ∇D as rows, one a picture; a critic's opinion of a picture is the mean over its patches."""
+    """Return scores, and rows whose squared length is on average that of a patch's ∇D_p, one row a picture.
+
+    With random signs v, E‖∇ Σ_p v_p D_p‖² = Σ_p ‖∇D_p‖² (Hutchinson 1990): one walk back sees every patch by itself.
+    """
     pictures = pictures.detach().requires_grad_()
     scores = critic(pictures)
-    (slope,) = torch.autograd.grad(scores.flatten(1).mean(1).sum(), pictures, create_graph=True)
+    patches = scores.flatten(1)
+    if patches.shape[1] > 1:
+        signs = torch.randint(2, patches.shape) * 2 - 1  # drawn on the host: the same on every device
+        patches = patches * (signs.to(patches) / patches.shape[1] ** 0.5)
+    (slope,) = torch.autograd.grad(patches.sum(), pictures, create_graph=True)
     return scores, slope.flatten(1)
