@@ -68,6 +68,23 @@ def test_rows_are_those_of_torch() -> None:
     torch.testing.assert_close(ours, F.interpolate(values, size=[47, 1], mode="bicubic")[0, 0, :, 0], atol=1e-5, rtol=0)
 
 
+def test_bytes_are_resized_on_a_cpu_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA has no antialiased bicubic kernel for uint8."""
+    seen = []
+    resize = F.interpolate
+
+    def watched(x: Tensor, **options: object) -> Tensor:
+        seen.append((x.device.type, x.dtype))
+        return resize(x, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(F, "interpolate", watched)
+    pixels = torch.empty(1, 3, 40, 60, dtype=torch.uint8, device="meta")
+    assert reduced(pixels, 20).shape == (1, 3, 20, 30)
+    assert reduced(pixels, 20).dtype == torch.uint8
+    reduced(torch.zeros(1, 3, 40, 60, dtype=torch.uint8), 20)
+    assert seen == [("meta", torch.float32)] * 2 + [("cpu", torch.uint8)]
+
+
 def test_small_pictures_stay_and_constants_too() -> None:
     frames = picture(40, 60)
     assert reduced(frames, 40) is frames

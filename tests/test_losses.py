@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from cyclegan.experiment import Experiment
-from cyclegan.networks import PatchGAN, initialise
+from cyclegan.networks import PatchGAN, PatchHeads, initialise
 from cyclegan.networks.blocks import Norm
 from cyclegan.objectives import CycleGAN, assemble
 from cyclegan.objectives.history import History
@@ -255,6 +255,19 @@ def test_patches_are_compared_within_their_picture_only() -> None:
     patch_nce(query, key).backward()  # type: ignore[no-untyped-call]
     assert query.grad is not None
     assert key.grad is None, "what was there is not moved towards what was made of it"
+
+
+def test_patch_nce_is_float32_in_mixed_precision() -> None:
+    torch.manual_seed(0)
+    query, noise = torch.randn(2, 64, 32), torch.randn(2, 64, 32)
+    query, key = (nn.functional.normalize(vectors, dim=2) for vectors in (query, query + noise))
+    exact = patch_nce(query.double(), key.double())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert patch_nce(query, key).item() == pytest.approx(exact.item(), rel=1e-5)
+        heads, layer = PatchHeads(channels=[3], width=8), torch.randn(1, 3, 4, 4)
+        (vectors,) = heads([layer], [torch.arange(16)])
+    assert vectors.dtype == torch.float32
+    torch.testing.assert_close(vectors.norm(dim=2), torch.ones(1, 16))
 
 
 def game(**overrides: object) -> tuple[CycleGAN, Tensor, Tensor]:

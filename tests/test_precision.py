@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from cyclegan import catalog
 from cyclegan.checkpoint import Checkpoint
 from cyclegan.codecs import Pictures
 from cyclegan.experiment import Experiment
+from cyclegan.metrics.features import Extractor
 from cyclegan.networks import ResNet, UNet, initialise
 from cyclegan.networks.precision import LEVELS, Rounding, lowered, rounding
 from cyclegan.training import run
@@ -34,6 +36,34 @@ NETWORKS = {
 def network_of(kind: str) -> nn.Module:
     torch.manual_seed(0)
     return initialise(NETWORKS[kind](), gain=0.1).eval()
+
+
+class Watched(nn.Module):
+    """Keeps in which arithmetic CUDA would multiply when it is called."""
+
+    multiple, smallest = 1, 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, str]] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        cudnn: Any = torch.backends.cudnn
+        self.seen.append((cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision))
+        return x
+
+
+def test_exact_is_without_tf32() -> None:
+    """NVIDIA's float32 convolutions keep ten bits of the mantissa unless they are told not to."""
+    watched = Watched()
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    assert before == (True, False), "torch's own defaults"
+    Translator(watched, codec=Pictures(), source="a", target="b")(np.zeros((8, 8, 3), np.uint8))
+    rounding(watched, torch.zeros(1, 3, 8, 8))
+    Extractor("watched", "", watched, "cpu")(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
+    assert set(watched.seen) == {("ieee", "ieee")}
+    assert len(watched.seen) >= 3
+    assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == before
 
 
 @pytest.mark.parametrize("kind", NETWORKS)

@@ -14,7 +14,7 @@ from cyclegan.errors import InputError
 from cyclegan.networks import ResNet, UNet, initialise
 from cyclegan.translation import anysize
 from cyclegan.translation.anysize import AnySize
-from cyclegan.translation.memory import Kept, bytes_per_pixel
+from cyclegan.translation.memory import Kept, bytes_per_pixel, room
 from cyclegan.translation.tiling import Box, Moments, Tiled
 
 NETWORKS = {
@@ -88,6 +88,13 @@ def test_large_pictures_are_those_of_float64_to_a_level() -> None:
         exact = Pictures().decode(copy.deepcopy(net).double()(frames.double() / 127.5 - 1))
     for tile in (0, 256):
         assert (applied(net, tile=tile)(frames).float() - exact.float()).abs().max() <= 1
+
+
+def test_what_torch_keeps_of_a_gpu_counts_as_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 8000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 5000)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 2000)
+    assert room("cuda") == (1000 + 3000) // 2
 
 
 def test_without_the_statistics_of_the_whole_there_are_seams() -> None:

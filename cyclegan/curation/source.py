@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from cyclegan.curation.mixture import Mixture
+from cyclegan.devices import exact_float32
 from cyclegan.networks import Autoencoder
 
 BATCH = 64
@@ -37,6 +38,7 @@ class Source:
         assert isinstance(width, int)
         return torch.randn(count, width, generator=generator)
 
+    @exact_float32()
     @torch.no_grad()
     def pictures(self, latents: Tensor) -> Tensor:
         """Return what latents (N, latent) stand for as (N, C, H, W), about [-1, 1]."""
@@ -45,6 +47,7 @@ class Source:
         return torch.cat([make(z.to(device)) for z in torch.split(latents, BATCH)])
 
 
+@exact_float32()
 @torch.no_grad()
 def encoded(network: Autoencoder, batches: Iterable[Tensor]) -> Tensor:
     """Return the means of the latents of batches (N, C, H, W) in [-1, 1], on the host: (N, latent)."""

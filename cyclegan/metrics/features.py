@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from cyclegan.devices import exact_float32
 from cyclegan.errors import CheckpointError, UsageError, did_you_mean, shown
 from cyclegan.foreign import read_tensors
 from cyclegan.metrics import inception, own, squeezenet
@@ -48,7 +49,7 @@ class Extractor:
     def __call__(self, pictures: Tensor) -> Tensor:
         assert pictures.dtype == torch.uint8
         assert pictures.ndim == 4
-        with torch.inference_mode():
+        with exact_float32(), torch.inference_mode():
             parts = [self.network(part.to(self.device)).double().cpu() for part in torch.split(pictures, BATCH)]
         return torch.cat(parts).clone()
 

@@ -18,4 +18,6 @@ class PatchHeads(nn.Module):
     def forward(self, features: Sequence[Tensor], places: Sequence[Tensor]) -> list[Tensor]:
         """Return unit vectors (N, P, width) for each layer (N, C, H, W) at its places, P numbers below H·W."""
         triples = zip(self.layers, features, places, strict=True)
-        return [normalize(head(layer.flatten(2)[:, :, at].transpose(1, 2)), dim=2) for head, layer, at in triples]
+        return [
+            normalize(head(layer.flatten(2)[:, :, at].transpose(1, 2)).float(), dim=2) for head, layer, at in triples
+        ]

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from cyclegan.devices import exact_float32
+
 LEVELS = 127.5  # of 255, in one unit of a picture in [-1, 1]
 
 
@@ -35,6 +37,7 @@ def lowered(network: nn.Module) -> nn.Module:
     return lower
 
 
+@exact_float32()
 @torch.no_grad()
 def rounding(network: nn.Module, pictures: Tensor) -> Rounding:
     """Measure what bfloat16 changes in translations of pictures (N, C, H, W) in [-1, 1]."""

@@ -8,6 +8,8 @@ import torch.nn.functional as nnf
 from torch import Tensor
 from torch.nn.functional import l1_loss, mse_loss
 
+from cyclegan.networks.blocks import without_autocast
+
 __all__ = [
     "ADVERSARIAL",
     "RELATIVISTIC",
@@ -79,11 +81,13 @@ def patch_nce(query: Tensor, key: Tensor, *, temperature: float = 0.07) -> Tenso
     """Return how hard it is to find each patch's own key among those of its picture, in nats; 0 is not at all.
 
     Both are unit vectors (N, P, D); patch p of a translation should be more like patch p of what it was made of than
-    like any other patch (Park et al. 2020, CUT, eq. 3 and 4). The keys are not moved.
+    like any other patch (Park et al. 2020, CUT, eq. 3 and 4). The keys are not moved. In bfloat16 logits would be off by
+    0.05, hence float32 also in mixed precision.
     """
-    alike = query @ key.detach().transpose(1, 2) / temperature
-    right = torch.arange(alike.shape[1], device=alike.device).expand(alike.shape[:2])
-    return nnf.cross_entropy(alike.flatten(0, 1).float(), right.flatten())
+    with without_autocast(query):
+        logits = query.float() @ key.detach().float().transpose(1, 2) / temperature
+    right = torch.arange(logits.shape[1], device=logits.device).expand(logits.shape[:2])
+    return nnf.cross_entropy(logits.flatten(0, 1), right.flatten())
 
 
 def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Looks at the held-back pictures, written down as the training goes on."""
 
 from cyclegan.codecs import Pictures, Voice
+from cyclegan.devices import exact_float32
 from cyclegan.metrics.features import load_features
 from cyclegan.objectives import Objective
 from cyclegan.training.data import Batches
@@ -55,6 +56,6 @@ class Diary:
     def look(self, trainer: Trainer) -> None:
         """Look at the translators that people will use; what is no number would look black."""
         numbers(trainer)
-        with trainer.averaged():
+        with exact_float32(), trainer.averaged():
             seen = self.looker.look(trainer.objective, progress=trainer.progress)
         self.run.look(trainer, seen, features=self.features)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cyclegan.codecs import Pictures
+from cyclegan.devices import exact_float32
 from cyclegan.errors import InputError, UsageError, out_of_memory
 from cyclegan.networks.compiling import compiled
 from cyclegan.translation.exported import Exported
@@ -48,6 +49,7 @@ class AnySize:
         if tile and self.always_whole:
             raise UsageError(f"--tile {tile}: an exported model takes pictures whole", hint=TILES)
 
+    @exact_float32()
     @torch.inference_mode()
     def __call__(self, frames: Tensor) -> Tensor:
         """Translate a batch; raises InputError when memory does not even hold a tile."""

@@ -22,7 +22,15 @@ def reduced(pixels: Tensor, short_side: int) -> Tensor:
     if scale >= 1:
         return pixels
     size = [max(1, round(height * scale)), max(1, round(width * scale))]
-    return F.interpolate(pixels, size=size, mode="bicubic", antialias=True)
+    return _resized(pixels, size)
+
+
+def _resized(pixels: Tensor, size: list[int]) -> Tensor:
+    """Resize uint8 pictures by antialiased bicubic, which torch does in bytes on a CPU only."""
+    if pixels.device.type == "cpu":
+        return F.interpolate(pixels, size=size, mode="bicubic", antialias=True)
+    exact = F.interpolate(pixels.float(), size=size, mode="bicubic", antialias=True)
+    return exact.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def with_detail(small: Tensor, *, original: Tensor) -> Tensor:
@@ -31,7 +39,7 @@ def with_detail(small: Tensor, *, original: Tensor) -> Tensor:
     if small.shape[-2:] == (height, width):
         return small
     size = list(small.shape[-2:])
-    before = F.interpolate(original, size=size, mode="bicubic", antialias=True)
+    before = _resized(original, size)
     change = small.float() - _luminance(before)
     wide = F.interpolate(change, size=[size[0], width], mode="bicubic")
     rows, weights = _taps(size[0], height, device=small.device)

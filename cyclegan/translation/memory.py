@@ -21,7 +21,8 @@ _GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_b
 def room(device: str) -> int:
     """Return how many bytes the layers of a picture may take on a device."""
     if device.startswith("cuda"):
-        return int(torch.cuda.mem_get_info(device)[0]) // 2
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch's own cache
+        return (int(torch.cuda.mem_get_info(device)[0]) + unused) // 2
     texts = [path.read_text().strip() for path in map(Path, _GROUPS) if path.is_file()]
     limits = [int(text) for text in texts if text.isdigit()]
     available = int(psutil.virtual_memory().available)

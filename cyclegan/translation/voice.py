@@ -13,7 +13,7 @@ from torch import nn
 from cyclegan import catalog
 from cyclegan.codecs import Voice
 from cyclegan.codecs.world import made_by, resample
-from cyclegan.devices import choose_device
+from cyclegan.devices import choose_device, exact_float32
 from cyclegan.errors import CheckpointError, InputError, shown
 from cyclegan.media.kinds import HEARD_SUFFIXES
 from cyclegan.media.sounds.loudness import USUAL, loudness
@@ -129,6 +129,7 @@ class VoiceTranslator:
             made.append(self._channel(channel * gain, rate=rate) / gain if first is None else first)
         return np.stack(made, axis=1)
 
+    @exact_float32()
     @torch.inference_mode()
     def _channel(self, samples: Samples, *, rate: int) -> Samples:
         at_codec = resample(samples, rate=rate, to=self.codec.rate)
