@@ -17,7 +17,5 @@ class PatchHeads(nn.Module):
 
     def forward(self, features: Sequence[Tensor], places: Sequence[Tensor]) -> list[Tensor]:
         """Return unit vectors (N, P, width) for each layer (N, C, H, W) at its places, P numbers below H·W."""
-        triples = zip(self.layers, features, places, strict=True)
-        return [
-            normalize(head(layer.flatten(2)[:, :, at].transpose(1, 2)).float(), dim=2) for head, layer, at in triples
-        ]
+        chosen = [layer.flatten(2)[:, :, at].transpose(1, 2) for layer, at in zip(features, places, strict=True)]
+        return [normalize(head(vectors).float(), dim=2) for head, vectors in zip(self.layers, chosen, strict=True)]

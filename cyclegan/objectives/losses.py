@@ -81,8 +81,8 @@ def patch_nce(query: Tensor, key: Tensor, *, temperature: float = 0.07) -> Tenso
     """Return how hard it is to find each patch's own key among those of its picture, in nats; 0 is not at all.
 
     Both are unit vectors (N, P, D); patch p of a translation should be more like patch p of what it was made of than
-    like any other patch (Park et al. 2020, CUT, eq. 3 and 4). The keys are not moved. In bfloat16 logits would be off by
-    0.05, hence float32 also in mixed precision.
+    like any other patch (Park et al. 2020, CUT, eq. 3 and 4). The keys are not moved. In bfloat16 logits would be off
+    by 0.05, hence float32 in mixed precision too.
     """
     with without_autocast(query):
         logits = query.float() @ key.detach().float().transpose(1, 2) / temperature
