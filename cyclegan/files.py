@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import socket
+import stat
 import sys
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
+from typing import BinaryIO
 
 from cyclegan.errors import InputError, StylError, UsageError, shown
 
@@ -36,6 +38,25 @@ class Job:
 
     source: Path
     target: Path
+
+
+def open_regular(path: Path, *, limit: int | None = None) -> BinaryIO:
+    """Open a file for reading; raise OSError, and InputError for what is no regular file or larger than `limit` bytes.
+
+    A pipe would be waited for without end, and a device has no end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{shown(path)}: not a regular file", hint="name a file, not a folder, pipe or device")
+        if limit is not None and status.st_size > limit:
+            what = f"{shown(path)}: {status.st_size:,} bytes, more than the {limit:,} that are read"
+            raise InputError(what, hint="name a smaller file")
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def write_atomic(path: Path, data: bytes) -> None:

@@ -2,11 +2,13 @@
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from cyclegan.cli.edge import say
+from cyclegan.media.folder import passed_over, told_passed_over
 from cyclegan.reporting.words import aimed
 from cyclegan.translation.progress import Progress
 
@@ -97,6 +99,13 @@ class Display(Progress):
         elif now - self.printed >= PLAIN_SECONDS:
             self.printed = now
             say(f"{100 * progress:3.0f} %  {text}")
+
+    def passed_over(self, paths: Iterable[Path]) -> dict[str, int]:
+        """Return how many files in folders cannot be read, by their suffix, and say so in a line."""
+        passed = passed_over(path for path in paths if path.is_dir())
+        if passed:
+            self.note(told_passed_over(passed))
+        return passed
 
     def note(self, text: str) -> None:
         """Show a line that stays."""

@@ -63,6 +63,7 @@ def evaluate(
         there, back = evaluation.load_ways(model, to=to, device=device) if model else (None, None)
         seen = evaluation.Size(size or 0) if size is not None or not model else evaluation.size_of(model)
         made = load_features(features, resize=resize, device=device, tell=display.note)
+        passed = display.passed_over([source, target])
         display.note(f"{shown(model or source)}: {len(jobs):,} and {len(targets):,} pictures, {made.protocol}")
         start = partial(evaluation.evaluate, jobs, targets, there=there, back=back, features=made, size=seen)
         found = start(kid_size=kid_size, save=bool(save), progress=display)
@@ -70,7 +71,7 @@ def evaluate(
             display.note(f"left out: {line}")
     way = {"from": there.source, "to": there.target} if there else {"from": None, "to": None}
     protocol = {"pictures": f"{seen}, 8 bits", "resize": resize, "features": made.name, "protocol": made.protocol}
-    about = {"model": model, **way, "source": str(source), "target": str(target)}
+    about = {"model": model, **way, "source": str(source), "target": str(target), "passed_over": passed}
     result(_line(found), summary=about | found.encode() | {"protocol": protocol}, as_json=as_json)
     return 1 if found.damaged else 0
 

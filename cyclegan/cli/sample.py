@@ -11,7 +11,7 @@ from typer import Argument, Option
 
 from cyclegan.cli.edge import result, say
 from cyclegan.errors import InputError, UsageError, shown
-from cyclegan.media.kinds import FILM_SUFFIXES, PICTURE_SUFFIXES
+from cyclegan.media.kinds import FILM_SUFFIXES, FORMATS
 
 if TYPE_CHECKING:
     from cyclegan.media.image import Pixels
@@ -82,7 +82,7 @@ def _frames(
 def _write(frames: Iterator["Pixels"], target: Path, *, fps: int, again: bool) -> int:
     """Write frames as a film, on one sheet, or into a folder; return how many files that are."""
     suffix = target.suffix.lower()
-    if suffix in FILM_SUFFIXES | PICTURE_SUFFIXES:
+    if suffix in FILM_SUFFIXES | FORMATS.keys():
         _free(target, again=again)
         if suffix in FILM_SUFFIXES:
             _film(frames, target, fps=fps)

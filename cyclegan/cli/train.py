@@ -175,6 +175,7 @@ def carry_out(experiment: Experiment, directory: Path, how: How) -> Ended:
         line = f"{shown(directory)}: finished at {at}; try: {verb} {shown(directory)}"
     summary = {"run": str(directory), "images": outcome.images, "finished": not outcome.signal}
     summary |= {"already_finished": outcome.already, "skipped": list(outcome.damaged)}
+    summary |= {"passed_over": dict(outcome.passed_over)}
     return Ended(128 + outcome.signal if outcome.signal else 0, line, summary)
 
 

@@ -13,7 +13,15 @@ from cyclegan.cli.edge import result
 from cyclegan.errors import UsageError, shown
 from cyclegan.files import Job, plan_outputs, write_atomic
 from cyclegan.media.folder import collect
-from cyclegan.media.kinds import FILM_SUFFIXES, HEARD_SUFFIXES, SOUND_SUFFIXES, SUFFIXES, is_sound, renamed
+from cyclegan.media.kinds import (
+    FILM_SUFFIXES,
+    HEARD_SUFFIXES,
+    SOUND_SUFFIXES,
+    SUFFIXES,
+    WRITTEN_SUFFIXES,
+    is_sound,
+    renamed,
+)
 from cyclegan.translation.settings import Settings
 
 if TYPE_CHECKING:
@@ -61,8 +69,6 @@ Again = Annotated[bool, Option("--again", help="Translate what an earlier run ha
 Strict = Annotated[bool, Option("--strict", help="Refuse a damaged film instead of translating what can be read.")]
 Json = Annotated[bool, Option("--json", help="Print a summary for programs.")]
 
-WRITTEN = SUFFIXES | SOUND_SUFFIXES
-
 
 def translate(
     inputs: Inputs,
@@ -96,14 +102,16 @@ def translate(
     if of_voices(name) and not frames:  # of folders, what is heard and nothing else
         jobs = _jobs(inputs, output, format_, suffixes=HEARD_SUFFIXES)
     with Display() as display:
+        passed = display.passed_over(inputs)
         how: dict[str, Any] = {"tile": tile, "scale_to": scale_to, "precision": precision, "tell": display.note}
         translator = _load(name, to, device, how)
         way = f"{translator.source} to {translator.target}"
         display.note(f"{shown(name)}: {way}, {_many(jobs)}, on {translator.device} in {translator.precision}")
-        folder = None if frames or (output.suffix.lower() in WRITTEN and not output.is_dir()) else output
+        folder = None if frames or (output.suffix.lower() in WRITTEN_SUFFIXES and not output.is_dir()) else output
         with open_manifest(folder, find(name), translator, settings) as kept:
             done = translate_files(translator, jobs, settings=settings, manifest=kept, again=again, progress=display)
-    return _report(done, {"model": name, "from": translator.source, "to": translator.target}, jobs, output, as_json)
+    about = {"model": name, "from": translator.source, "to": translator.target, "passed_over": passed}
+    return _report(done, about, jobs, output, as_json)
 
 
 def _newest(jobs: list[Job]) -> str:
@@ -126,7 +134,7 @@ def _load(name: str, to: str | None, device: str, of_pictures: dict[str, Any]) -
 
 def _jobs(inputs: list[Path], output: Path, wanted: str | None, *, suffixes: Collection[str] = SUFFIXES) -> list[Job]:
     sources = collect(inputs, suffixes=suffixes, otherwise=SOUND_SUFFIXES)
-    return plan_outputs(sources, output, writable=WRITTEN, renamed=renamed(wanted))
+    return plan_outputs(sources, output, writable=WRITTEN_SUFFIXES, renamed=renamed(wanted))
 
 
 def _frame_jobs(inputs: list[Path], output: Path, wanted: str | None) -> list[Job]:
@@ -171,7 +179,7 @@ def _many(jobs: list[Job]) -> str:
 
 def _report(done: Any, about: dict[str, Any], jobs: list[Job], output: Path, as_json: bool) -> int:
     summary = about | done.encode()
-    if not done.whole and output.is_dir():
+    if (about["passed_over"] or not done.whole) and output.is_dir():
         write_atomic(output / "summary.json", json.dumps(summary, indent=2).encode())
     parts = [f"{len(done.done)} translated to {about['to']}"]
     parts += [f"{len(done.finished)} finished before"] if done.finished else []

@@ -1,28 +1,30 @@
 """Animated GIF, WebP and APNG, and the pages of a TIFF, as frames with their times."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import numpy as np
 from PIL import ImageFile
 
-from cyclegan.errors import InputError, UsageError, shown
+from cyclegan.errors import InputError, StylError, UsageError, shown
 from cyclegan.files import atomic
 from cyclegan.media.formats.apng import ApngMuxer
+from cyclegan.media.formats.encoders import options
 from cyclegan.media.formats.gif import GifMuxer
 from cyclegan.media.formats.metadata import fitting, metadata_of
 from cyclegan.media.formats.muxing import Muxer, Patch, Plan, changed
-from cyclegan.media.formats.opening import complaints, open_file, open_header, reason, refuse_large, timeline_of
+from cyclegan.media.formats.opening import complaints, first_of, open_file, open_header, reason, timeline_of
 from cyclegan.media.formats.pages import PageMuxer
-from cyclegan.media.formats.pixels import Pixels, decoded, on_white, upright_size
+from cyclegan.media.formats.pixels import Pixels, decoded, on_white
 from cyclegan.media.formats.timeline import MILLISECONDS, Timeline
 from cyclegan.media.formats.webp import WebpMuxer
 from cyclegan.media.frames import Frame, Reader
-from cyclegan.media.image import Picture, alpha_notes, options, refusals
+from cyclegan.media.image import Picture, alpha_notes, refusals
 from cyclegan.media.kinds import FORMATS
+from cyclegan.media.limits import our_limit, refuse_large
 
 _MUXERS: dict[str, Callable[[BinaryIO, Plan], Muxer]] = {
     "GIF": GifMuxer,
@@ -38,7 +40,7 @@ def open_animation(path: Path) -> "Animation":
     """Open a picture file for reading its frames; raise InputError whatever is wrong with its header."""
     with complaints(path), ExitStack() as stack:
         file = stack.enter_context(open_file(path))
-        image = open_header(file)
+        image = open_header(file, path)
         animation = Animation(path, file, image, timeline_of(image, file))
         stack.pop_all()
         return animation
@@ -65,24 +67,44 @@ class Animation:
         self.count: int | None = timeline.count
         self.seconds: float | None = timeline.seconds if timeline.moving else None
         self.several = timeline.count > 1 or not timeline.whole
-        self.size = upright_size(image)  # width, height; of the first page
+        self.pixels = image.width * image.height  # of the first frame, from the header
         self.notes = list[str]()
         self.lost: str | None = None
-        self.metadata = metadata_of(image)
         self._file, self._image = file, image
+        self._ahead: tuple[Pixels, Pixels | None] | None = None  # the first frame, until it is asked for
+        self._shape: tuple[int, int] | None = None
 
     def still(self) -> Picture:
         """Return the first frame as a picture; raise InputError."""
-        notes = list[str]()
+        notes = first_of(self._image, self.timeline)
         with complaints(self.path):
-            return Picture(*decoded(self._image, notes), tuple(notes), self.metadata)
+            return Picture(*decoded(self._image, notes), tuple(notes), metadata_of(self._image))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return the width and height of the first frame, which is decoded for it; raise InputError."""
+        self._begin()
+        assert self._shape
+        return self._shape[1], self._shape[0]
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """Return what people wrote into the file, as far as it stands before the second frame; raise InputError."""
+        self._begin()  # some of it stands behind the pixels
+        return metadata_of(self._image)
+
+    def _begin(self) -> None:
+        if self._shape is None:
+            with complaints(self.path):
+                self._ahead = self._read(0)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames as far as they are sound, then say in `lost` where that was; raise InputError if at once."""
         for place, (pts, duration) in enumerate(self.timeline.shown()):
             try:
-                pixels, alpha = self._read(place)
-            except (InputError, MemoryError):
+                pixels, alpha = self._ahead or self._read(place)
+                self._ahead = None
+            except (StylError, MemoryError):
                 raise
             except Exception as error:  # as in complaints()
                 self._end(place, error)
@@ -93,13 +115,15 @@ class Animation:
 
     def _read(self, place: int) -> tuple[Pixels, Pixels | None]:
         image, notes = self._image, list[str]()
-        image.seek(self.timeline.places[place])
-        refuse_large(image)
+        with our_limit(*image.size):
+            image.seek(self.timeline.places[place])
+        refuse_large(*image.size)
         pixels, alpha = decoded(image, notes)
         self.notes += [note for note in notes if note not in self.notes]
+        self._shape = self._shape or pixels.shape[:2]
         if not self.moving:
             return pixels, alpha
-        width, height = self.size  # a GIF may draw beyond it; viewers cut that off
+        height, width = self._shape  # a GIF may draw beyond it; viewers cut that off
         return pixels[:height, :width], None if alpha is None else alpha[:height, :width]
 
     def _end(self, read: int, error: Exception | None) -> None:

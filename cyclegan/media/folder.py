@@ -3,12 +3,23 @@
 import difflib
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cyclegan.errors import InputError, shown
-from cyclegan.files import Source
-from cyclegan.media.kinds import FILM_SUFFIXES, PICTURE_SUFFIXES, SOUND_SUFFIXES, is_film, is_sound
+from cyclegan.files import Source, open_regular
+from cyclegan.media.kinds import (
+    EXTRAS,
+    FILM_SUFFIXES,
+    PICTURE_SUFFIXES,
+    SOUND_SUFFIXES,
+    UNREAD_SUFFIXES,
+    is_film,
+    is_sound,
+)
+
+_LONGEST_LIST = 1 << 30  # bytes of a file that lists pictures
 
 
 def pictures(folder: Path, *, suffixes: Collection[str] = PICTURE_SUFFIXES) -> list[Path]:
@@ -17,6 +28,27 @@ def pictures(folder: Path, *, suffixes: Collection[str] = PICTURE_SUFFIXES) -> l
     What is a picture is told by its suffix. Hidden files and folders are skipped, linked folders entered once. The list
     may be empty: see no_pictures.
     """
+    return sorted(_files(folder, suffixes), key=lambda path: os.fsencode(path.relative_to(folder).as_posix()))
+
+
+def passed_over(folders: Iterable[Path]) -> dict[str, int]:
+    """Count the files below folders that look like pictures, films or sounds and cannot be read, by their suffix.
+
+    The most frequent suffix comes first. Raises InputError as `pictures` does.
+    """
+    found = Counter(path.suffix.lower() for folder in folders for path in _files(folder, UNREAD_SUFFIXES))
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def told_passed_over(counts: Mapping[str, int]) -> str:
+    """Return in one line what `passed_over` counted, and what would have to be installed."""
+    numbers = ", ".join(f"{number:,} {suffix}" for suffix, number in counts.items())
+    missing = [extra for extra in EXTRAS if set(extra.suffixes) & counts.keys()]
+    return "; ".join([f"passed over: {numbers}", *(f"{extra.install} reads {extra.format}" for extra in missing)])
+
+
+def _files(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
+    """Yield the files below a folder that have one of the suffixes, in any order; raise InputError."""
     if not folder.is_dir():
         raise (
             not_there(folder)
@@ -24,11 +56,10 @@ def pictures(folder: Path, *, suffixes: Collection[str] = PICTURE_SUFFIXES) -> l
             else InputError(f"{shown(folder)}: not a folder", hint="name the folder that holds the pictures")
         )
     try:
-        found = [path for path in _walk(folder) if path.suffix.lower() in suffixes and path.is_file()]
+        yield from (path for path in _walk(folder) if path.suffix.lower() in suffixes and path.is_file())
     except OSError as error:
         where = shown(error.filename or folder)
         raise InputError(f"{where}: {error.strerror}", hint="check that the folder may be read") from error
-    return sorted(found, key=lambda path: os.fsencode(path.relative_to(folder).as_posix()))
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -53,7 +84,8 @@ def _walk(folder: Path) -> Iterator[Path]:
 def listed(file: Path) -> set[Path]:
     """Read a list of pictures, a path a line, those that are not absolute from where the list lies; InputError."""
     try:
-        lines = file.read_bytes().decode("utf-8", "surrogateescape").splitlines()
+        with open_regular(file, limit=_LONGEST_LIST) as opened:
+            lines = opened.read().decode("utf-8", "surrogateescape").splitlines()
     except OSError as error:
         raise InputError(f"{shown(file)}: cannot be read: {error.strerror}", hint="check the path") from None
     return {(file.parent / line).resolve() for line in lines if line.strip()}
@@ -63,7 +95,9 @@ def no_pictures(folder: Path, *, suffixes: Collection[str] = PICTURE_SUFFIXES) -
     """Return the complaint about a folder without a picture, or without a sound where those are looked for."""
     what = "pictures" if not SOUND_SUFFIXES & set(suffixes) else "recordings"
     what = "pictures or recordings" if {*PICTURE_SUFFIXES, *SOUND_SUFFIXES} <= set(suffixes) else what
-    return InputError(f"{shown(folder)}: no {what} in it", hint=f"known: {' '.join(sorted(suffixes))}")
+    unread = passed_over([folder])
+    hint = told_passed_over(unread) if unread else f"known: {' '.join(sorted(suffixes))}"
+    return InputError(f"{shown(folder)}: no {what} in it", hint=hint)
 
 
 def hold_sound(folders: Sequence[Path]) -> bool:

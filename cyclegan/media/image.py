@@ -12,15 +12,14 @@ from PIL import Image
 
 from cyclegan.errors import UsageError
 from cyclegan.files import atomic
-from cyclegan.media.formats.colour_profile import srgb_tag
+from cyclegan.media.formats.encoders import encode, options
 from cyclegan.media.formats.metadata import fitting, metadata_of
-from cyclegan.media.formats.opening import PIXEL_LIMIT, complaints, open_file, open_header, timeline_of
+from cyclegan.media.formats.opening import complaints, first_of, open_file, open_header, timeline_of
 from cyclegan.media.formats.palette import paletted
 from cyclegan.media.formats.pixels import Picture, Pixels, decoded, on_white, picture_of, pil_of
 from cyclegan.media.kinds import FORMATS
 
 __all__ = [
-    "PIXEL_LIMIT",
     "Picture",
     "Pixels",
     "encode_picture",
@@ -30,25 +29,24 @@ __all__ = [
     "write_picture",
 ]
 
-_OPAQUE_FORMATS = ("JPEG", "BMP")
+_OPAQUE_FORMATS = ("JPEG", "BMP", "PPM")
 
 
 def read_picture(path: Path) -> Picture:
-    """Read a JPEG, PNG, WEBP, BMP, TIFF or GIF (its first frame); raise InputError whatever is wrong with it.
+    """Read a picture of any known format, or its first frame; raise InputError whatever is wrong with it.
 
     16 and 32 bits are scaled to 8, never clamped; all colours become sRGB; orientation is applied.
     """
     with complaints(path), open_file(path) as file:
-        image = open_header(file)
-        count = timeline_of(image, file).count
-        notes = [f"first of {count} frames"] if count > 1 else []
+        image = open_header(file, path)
+        notes = first_of(image, timeline_of(image, file))
         return Picture(*decoded(image, notes), tuple(notes), metadata_of(image))
 
 
 def read_rgb(path: Path) -> Pixels:
     """Read a picture, or its first frame, as (H, W, 3) uint8 in sRGB, transparent parts on white; raise InputError."""
     with complaints(path), open_file(path) as file:
-        pixels, alpha = decoded(open_header(file), [])
+        pixels, alpha = decoded(open_header(file, path), [])
     return pixels if alpha is None else on_white(pixels, alpha)
 
 
@@ -62,8 +60,8 @@ def encode_picture(
 ) -> bytes:
     """Encode (H, W, 3) sRGB pixels, and alpha (H, W), for a suffix such as ".png"; raise UsageError where it cannot.
 
-    `quality` (1 to 100) is for JPEG and WEBP. JPEG and BMP hold no alpha: there it is laid on white. `metadata` is that
-    of a Picture.
+    `quality` (1 to 100) is for JPEG, WEBP, AVIF, HEIF and JPEG XL. JPEG, BMP and PPM hold no alpha: there it is laid on
+    white. `metadata` is that of a Picture.
     """
     buffer = io.BytesIO()
     _save(buffer, pixels, suffix=suffix, alpha=alpha, quality=quality, metadata=metadata or {})
@@ -112,7 +110,7 @@ def _save(
     notes += alpha_notes(alpha, name)
     with refusals(pixels, suffix):
         image, extra = _for_format(pixels, alpha, name)
-        image.save(file, name, **options(name, quality=quality), **more, **extra)
+        encode(image, file, name, suffix=suffix.lower(), **options(name, quality=quality), **more, **extra)
     return tuple(notes)
 
 
@@ -140,14 +138,8 @@ def refusals(pixels: Pixels, suffix: str) -> Iterator[None]:
     """Turn the complaints of encoders into a UsageError, and leave those of the file system as they are."""
     try:
         yield
-    except (OSError, ValueError, struct.error) as error:
+    except (OSError, ValueError, RuntimeError, struct.error) as error:
         if isinstance(error, OSError) and error.errno:
             raise
         what = f"{pixels.shape[1]} × {pixels.shape[0]} pixels cannot be written as {suffix!r} ({error})"
         raise UsageError(what, hint="choose .png") from error
-
-
-def options(name: str, *, quality: int) -> dict[str, Any]:
-    """Return the options that PIL writes a format with."""
-    lossy = {"JPEG": {"quality": quality, "subsampling": 0}, "WEBP": {"quality": quality}}
-    return {"icc_profile": srgb_tag(), **lossy.get(name, {})}

@@ -10,7 +10,7 @@ from cyclegan.errors import InputError, shown
 from cyclegan.media.folder import no_pictures, pictures
 from cyclegan.media.frames import Frame
 from cyclegan.media.image import read_picture, write_picture
-from cyclegan.media.kinds import PICTURE_SUFFIXES
+from cyclegan.media.kinds import FORMATS
 
 
 class Sequence:
@@ -78,7 +78,7 @@ class SequenceWriter:
 
     def _target(self, place: int) -> Path:
         name = self.names[place]
-        suffix = self.suffix or (name.suffix if name.suffix.lower() in PICTURE_SUFFIXES else ".png")
+        suffix = self.suffix or (name.suffix if name.suffix.lower() in FORMATS else ".png")
         return self.folder / name.with_suffix(suffix)
 
     def __enter__(self) -> Self:

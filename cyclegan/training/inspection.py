@@ -9,7 +9,7 @@ from typing import Any
 
 from cyclegan.curation.findings import Findings, findings, looked_at
 from cyclegan.devices import choose_device
-from cyclegan.media.folder import hold_sound
+from cyclegan.media.folder import hold_sound, passed_over, told_passed_over
 from cyclegan.training.acquaintance import DATA, Gathered, acquaint, described, gather
 from cyclegan.training.album import Album, Facts, Scan
 from cyclegan.training.augment import Geometry
@@ -37,6 +37,9 @@ def inspect(
     start, device = time.monotonic(), choose_device(device)
     data = dataclasses.replace(DATA, folders=tuple(map(str, folders)), domains=tuple(names))
     medium = (Portraits if hold_sound(folders) else Geometry)(DATA)
+    passed = passed_over(folders)
+    if passed:
+        tell({"note": told_passed_over(passed)})
     found = scan(data, medium=medium, tell=lambda done, of: tell({"looked": done, "of": of}))
     gathered = gather(found.albums, medium=medium)
     for line in gathered.lost:
@@ -45,7 +48,8 @@ def inspect(
 
     def table(stage: str) -> dict[str, Any]:
         judged = findings(known, gathered.folders, pairs)
-        return {"stage": stage, "seconds": round(time.monotonic() - start, 1)} | _table(judged, gathered, found)
+        about = {"stage": stage, "seconds": round(time.monotonic() - start, 1), "passed_over": passed}
+        return about | _table(judged, gathered, found)
 
     yield table("descriptor")
     if quick:

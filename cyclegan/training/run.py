@@ -1,8 +1,8 @@
 """A training as a diary: what is carried out, and what is written down when."""
 
 import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from cyclegan.chance import seed_for
 from cyclegan.devices import choose_device, cores, has_bfloat16, keep_freed_memory
 from cyclegan.errors import StoppedEarly, UsageError, out_of_memory
 from cyclegan.experiment import Experiment
+from cyclegan.media.folder import passed_over, told_passed_over
 from cyclegan.objectives import assemble
 from cyclegan.recipes import Voice
 from cyclegan.training.balance import balanced
@@ -33,7 +34,7 @@ from cyclegan.training.trainer import Trainer
 @dataclass(frozen=True)
 class Outcome:
     """How a training ended: pictures seen, whether it had been finished before, the signal that stopped it, if one
-    did, what was wrong with the files that were passed over, and what else a person should know."""
+    did, what was wrong with damaged files, what else a person should know, and what was passed over, by its suffix."""
 
     directory: Path
     images: int
@@ -41,6 +42,7 @@ class Outcome:
     signal: int | None = None
     damaged: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    passed_over: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,9 @@ def train(
 
 def _train(experiment: Experiment, directory: Path, how: Circumstances, ranks: Ranks) -> Outcome:
     data, seed, teacher, medium = experiment.data, experiment.seed, teacher_for(experiment), medium_of(experiment)
+    passed = passed_over(map(Path, data.folders)) if ranks.first else {}
+    if passed:
+        how.tell({"note": told_passed_over(passed)})
     found = survey(data, directory, medium, ranks=ranks, strict=how.strict, changed=how.changed_data, tell=how.tell)
     size = experiment.training.batch
     batches = Batches(data, medium, batch=size, seed=seed, workers=how.workers, device=how.device, scan=found)
@@ -100,7 +105,8 @@ def _train(experiment: Experiment, directory: Path, how: Circumstances, ranks: R
     codec = codec_for(experiment, batches, directory)
     folder = RunFolder(directory, experiment, codec=codec)
     if ranks.largest(folder.finished):
-        return Outcome(directory, folder.state.about["images"] if folder.state else 0, already=True)
+        images = folder.state.about["images"] if folder.state else 0
+        return Outcome(directory, images, already=True, passed_over=passed)
 
     torch.manual_seed(seed_for(seed, "weights"))
     objective = assemble(experiment, channels=codec.channels, teacher=teacher.network if teacher else None)
@@ -120,7 +126,7 @@ def _train(experiment: Experiment, directory: Path, how: Circumstances, ranks: R
             signal = _carry_on(folder, trainer, batches, interruption, how.features)
     damaged, notes = (*found.left_out, *batches.damaged), (*folder.notes, *batches.notes)
     stopped = signal if trainer.progress < 1 else None
-    return Outcome(directory, trainer.images, signal=stopped, damaged=damaged, notes=notes)
+    return Outcome(directory, trainer.images, signal=stopped, damaged=damaged, notes=notes, passed_over=passed)
 
 
 def _carry_on(

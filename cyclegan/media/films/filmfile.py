@@ -10,18 +10,21 @@ from av.video.stream import VideoStream
 
 from cyclegan.errors import InputError, shown
 from cyclegan.media.container import LENIENT, Kind, told_seconds
-from cyclegan.media.formats.opening import PIXEL_LIMIT
+from cyclegan.media.limits import TooLarge, pixel_limit
 
 # Playlists (m3u8, ffconcat) and addresses could name any other file or host: only these, and only local ones.
 _OPTIONS = {
     "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts",
     "protocol_whitelist": "file",
-    "max_pixels": str(PIXEL_LIMIT),
 }
-_LIMIT = f"{PIXEL_LIMIT // 1_000_000} megapixels"
 UNREADABLE = "its pictures are coded in a way that cannot be read"
 DAMAGED = "if it does not open in a film player, replace or remove it"
-FILM = Kind("film", "mp4, mov, mkv, webm, avi and ts", DAMAGED, _OPTIONS)
+
+
+def film() -> Kind:
+    """Return what films are opened as, with the limit of pixels as it is now."""
+    options = _OPTIONS | {"max_pixels": str(pixel_limit())}
+    return Kind("film", "mp4, mov, mkv, webm, avi and ts", DAMAGED, options)
 
 
 def choose_stream(path: Path, container: InputContainer) -> VideoStream:
@@ -34,24 +37,27 @@ def choose_stream(path: Path, container: InputContainer) -> VideoStream:
         )
     usable = [stream for stream in films if stream.codec_context is not None and stream.width and stream.height]
     if not usable:
-        raise InputError(f"{shown(path)}: {_why_unusable(path)}", hint=DAMAGED)
+        _refuse_large(path, *_size_without_limit(path))
+        raise InputError(f"{shown(path)}: {UNREADABLE}", hint=DAMAGED)
     best = max(usable, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height, -s.index))
-    if best.width * best.height > PIXEL_LIMIT:
-        raise InputError(f"{shown(path)}: {best.width} × {best.height} pixels, more than the {_LIMIT} that are read")
+    _refuse_large(path, best.width, best.height)
     return best
 
 
-def _why_unusable(path: Path) -> str:
+def _refuse_large(path: Path, width: int, height: int) -> None:
+    if width * height > pixel_limit():
+        error = TooLarge(width, height)
+        raise InputError(f"{shown(path)}: {error}", hint=error.hint)
+
+
+def _size_without_limit(path: Path) -> tuple[int, int]:
     """Ask the header once more, without the limit that makes FFmpeg forget the size, and without decoding."""
     options = _OPTIONS | {"max_pixels": str(2**31 - 1), "probesize": "32", "analyzeduration": "1", "skip_frame": "all"}
     try:
         with av.open(str(path.resolve()), "r", options=options, **LENIENT) as container:
-            size = max(((s.width, s.height) for s in container.streams.video if s.codec_context), default=(0, 0))
+            return max(((s.width, s.height) for s in container.streams.video if s.codec_context), default=(0, 0))
     except (OSError, ValueError, av.FFmpegError):
-        size = 0, 0
-    if size[0] * size[1] > PIXEL_LIMIT:
-        return f"{size[0]} × {size[1]} pixels, more than the {_LIMIT} that are read"
-    return UNREADABLE
+        return 0, 0
 
 
 def declared_seconds(stream: VideoStream) -> float | None:

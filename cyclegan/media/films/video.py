@@ -19,10 +19,10 @@ from cyclegan.errors import InputError, shown
 from cyclegan.media.container import Opened, open_container
 from cyclegan.media.films import colour
 from cyclegan.media.films.damage import Damage, Followed, ends_within_a_packet, expected_packets, follows
-from cyclegan.media.films.filmfile import DAMAGED, FILM, UNREADABLE, choose_stream, declared_seconds
+from cyclegan.media.films.filmfile import DAMAGED, UNREADABLE, choose_stream, declared_seconds, film
 from cyclegan.media.films.look import Look, describe
-from cyclegan.media.formats.opening import PIXEL_LIMIT
 from cyclegan.media.frames import Frame
+from cyclegan.media.limits import pixel_limit
 
 _PATIENCE = 50  # read errors in a row before the rest of a file is given up
 
@@ -34,7 +34,7 @@ def open_film(path: Path, *, strict: bool = False) -> "Film":
 
     With `strict` whatever is damaged raises InputError later; else it is skipped or guessed, and `lost` tells of it.
     """
-    container = open_container(path, FILM)
+    container = open_container(path, film())
     try:
         return Film(path, container, choose_stream(path, container), strict=strict)
     except BaseException:
@@ -74,7 +74,7 @@ class Film(Opened):
         self._frames = self._decode()
         self._ahead = deque[VideoFrame]()
         self._look: Look | None = None
-        stream.codec_context.options = {"max_pixels": str(PIXEL_LIMIT)}  # it may still grow
+        stream.codec_context.options = {"max_pixels": str(pixel_limit())}  # it may still grow
         stream.thread_type = "AUTO"
         stream.thread_count = min(8, os.cpu_count() or 1)
         for other in container.streams:

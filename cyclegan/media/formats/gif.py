@@ -15,6 +15,7 @@ from cyclegan.media.formats.timeline import Timeline
 
 _EXTENSION, _PICTURE, _END = b"!", b",", b";"
 _CONTROL, _APPLICATION, _CUT = 0xF9, 0xFF, -1
+_STRANGE = 10_000  # bytes between blocks, of which viewers take no notice
 _KEEP, _CLEAR = 1, 2  # what becomes of a frame before the next is shown
 
 
@@ -34,11 +35,23 @@ def timeline(file: BinaryIO) -> Timeline:
     return Timeline(len(delays), tuple(delays), plays=plays, whole=whole)
 
 
+def size(file: BinaryIO) -> tuple[int, int]:
+    """Return the width and height of a GIF: those of the screen, or of the first picture where that is larger."""
+    file.seek(6)
+    width, height = struct.unpack("<HH", file.read(4).ljust(4, b"\0"))
+    for kind, body in _blocks(file):
+        if kind == _PICTURE[0]:
+            left, top, across, down = struct.unpack("<4H", body[:8].ljust(8, b"\0"))
+            return max(width, left + across), max(height, top + down)
+    return width, height
+
+
 def _blocks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Yield kind and beginning of the blocks of a GIF: label of extensions, comma of pictures, and where one is cut."""
     file.seek(0)
     head = file.read(13)
     file.seek(_table(head[10]) if len(head) == 13 else 0, io.SEEK_CUR)
+    strange = 0
     while (kind := file.read(1)) and kind != _END:  # many a GIF lacks its last byte
         whole = True
         if kind == _EXTENSION:
@@ -50,6 +63,9 @@ def _blocks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
             yield kind[0], descriptor
             file.seek(1 + (_table(descriptor[8]) if len(descriptor) == 9 else 0), io.SEEK_CUR)  # palette, code size
             _, whole = _body(file)
+        else:  # some have zeros between the blocks
+            strange += 1
+            whole = strange < _STRANGE
         if not whole:
             yield _CUT, b""
             return

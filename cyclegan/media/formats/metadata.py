@@ -27,6 +27,9 @@ _HELD = {  # what of it a format has a place for
     "PNG": ("exif", "xmp", "text"),
     "WEBP": ("exif", "xmp"),
     "TIFF": ("exif", "xmp"),
+    "AVIF": ("exif", "xmp"),
+    "HEIF": ("exif", "xmp"),
+    "JXL": ("exif", "xmp"),
 }
 _NAMES = {"exif": "EXIF", "xmp": "XMP", "text": "text"}
 _JPEG_LIMIT = 65_000  # bytes of a segment

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from cyclegan.media.formats.colour_profile import to_srgb
+from cyclegan.media.limits import our_limit
 
 Pixels = NDArray[np.uint8]
 Scaler = Callable[[Image.Image], Image.Image]
@@ -26,6 +27,8 @@ _STORED = {
     8: (True, 1, -1),
 }
 _UPRIGHT = (False, 1, 1)
+_TURNED = ("HEIF", "JXL")  # formats whose decoders turn pictures upright, whatever EXIF says
+_DEPTHS = {"HEIF": "bit_depth", "JXL": "bits_per_sample"}  # what readers call the bits that they scale to 8
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,18 @@ def picture_of(image: Image.Image) -> Picture:
 
 
 def decoded(image: Image.Image, notes: list[str]) -> tuple[Pixels, Pixels | None]:
-    """Return pixels (H, W, 3) and alpha (H, W) or None of the frame an image stands at; adds to `notes`."""
-    layout = str(getattr(image, "tile", ""))  # names the bits per sample of the file; gone after load()
-    image.load()
+    """Return pixels (H, W, 3) and alpha (H, W) or None of the frame an image stands at; adds to `notes`.
+
+    Nothing may be asked of an image before, such as its EXIF, that makes Pillow decode it: what cannot be decoded
+    fails once only, and the second time Pillow returns what there is.
+    """
+    with our_limit(*image.size):
+        layout = str(getattr(image, "tile", ""))  # names the bits per sample of the file; gone after load()
+        image.load()
+        return _upright(image, layout, notes)
+
+
+def _upright(image: Image.Image, layout: str, notes: list[str]) -> tuple[Pixels, Pixels | None]:
     exchanged, down, across = _orientation(image, notes)
     eight_bits = _scaler(image, layout, notes)
     first = eight_bits(image.crop((0, 0, 1, 1)))  # is of the mode that all the bands will be of
@@ -71,12 +83,6 @@ def decoded(image: Image.Image, notes: list[str]) -> tuple[Pixels, Pixels | None
     return pixels, alpha
 
 
-def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Return the width and height that an image will have upright."""
-    exchanged, _, _ = _orientation(image, [])
-    return (image.height, image.width) if exchanged else image.size
-
-
 def _bands(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
     step = max(1, _BAND // image.width)
     for top in range(0, image.height, step):
@@ -85,6 +91,8 @@ def _bands(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
 
 
 def _orientation(image: Image.Image, notes: list[str]) -> tuple[bool, int, int]:
+    if image.format in _TURNED:
+        return _UPRIGHT
     try:
         return _STORED.get(image.getexif().get(ExifTags.Base.Orientation, 1), _UPRIGHT)
     except Exception:  # as when reading: any type, and the pixels are sound
@@ -94,9 +102,14 @@ def _orientation(image: Image.Image, notes: list[str]) -> tuple[bool, int, int]:
 
 def _scaler(image: Image.Image, layout: str, notes: list[str]) -> Scaler:
     """Return what scales wide samples; PIL itself would clamp them, and has already scaled those of colour pictures."""
-    if ";16" in layout and image.mode != "I":
-        notes.append("16 bits scaled to 8")
-    if image.mode.startswith("I;16"):
+    sixteen = image.mode.startswith("I;16") or (image.format == "PPM" and image.mode == "I")
+    if image.format in _DEPTHS:
+        bits = image.info.get(_DEPTHS[image.format], 8)
+    else:
+        bits = 16 if sixteen or (";16" in layout and image.mode != "I") else 8
+    if bits > 8:
+        notes.append(f"{bits} bits scaled to 8")
+    if sixteen:
         top = 4095 if "I;12" in layout else 65535
         return lambda band: _from_integers(band, top)
     if image.mode in ("I", "F"):

@@ -48,6 +48,21 @@ def timeline(file: BinaryIO) -> Timeline:
     return Timeline(len(delays), tuple(delays), plays=plays, whole=whole)
 
 
+def size(file: BinaryIO) -> tuple[int, int]:
+    """Return the width and height of a WebP; raise ValueError where it does not say."""
+    for chunk in _chunks(file):
+        head = chunk.head
+        if chunk.kind == b"VP8X" and len(head) >= 10:
+            return int.from_bytes(head[4:7], "little") + 1, int.from_bytes(head[7:10], "little") + 1
+        if chunk.kind == b"VP8L" and len(head) >= 5:
+            bits = int.from_bytes(head[1:5], "little")
+            return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        if chunk.kind == b"VP8 " and len(head) >= 10:
+            width, height = struct.unpack_from("<HH", head, 6)
+            return width & 0x3FFF, height & 0x3FFF
+    raise ValueError("no picture in it")
+
+
 def mended(file: BinaryIO) -> BinaryIO:
     """Return the whole frames of an animation that ends too soon, which no decoder would take; else the file itself."""
     end = 0
