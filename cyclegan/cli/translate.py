@@ -105,8 +105,7 @@ def translate(
         passed = display.passed_over(inputs)
         how: dict[str, Any] = {"tile": tile, "scale_to": scale_to, "precision": precision, "tell": display.note}
         translator = _load(name, to, device, how)
-        way = f"{translator.source} to {translator.target}"
-        display.note(f"{shown(name)}: {way}, {_many(jobs)}, on {translator.device} in {translator.precision}")
+        display.note(f"{shown(name)}: {_begun(translator, jobs)}")
         folder = None if frames or (output.suffix.lower() in WRITTEN_SUFFIXES and not output.is_dir()) else output
         with open_manifest(folder, find(name), translator, settings) as kept:
             done = translate_files(translator, jobs, settings=settings, manifest=kept, again=again, progress=display)
@@ -130,6 +129,12 @@ def _load(name: str, to: str | None, device: str, of_pictures: dict[str, Any]) -
     if of_voices(name):
         return VoiceTranslator.load(name, to=to, device=device)
     return Translator.load(name, to=to, device=device, **of_pictures)
+
+
+def _begun(translator: "Applied", jobs: list[Job]) -> str:
+    """Say between which domains a translator works, on how many files, and how."""
+    way = f"{translator.source} to {translator.target}"
+    return f"{way}, {_many(jobs)}, on {translator.device} in {translator.precision}"
 
 
 def _jobs(inputs: list[Path], output: Path, wanted: str | None, *, suffixes: Collection[str] = SUFFIXES) -> list[Job]:

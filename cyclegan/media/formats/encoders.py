@@ -1,5 +1,6 @@
 """Picture formats as they are encoded: the options of each, and those that Pillow does not write by itself."""
 
+import io
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, BinaryIO
@@ -27,18 +28,15 @@ def options(name: str, *, quality: int) -> dict[str, Any]:
 def encode(image: Image.Image, file: BinaryIO, name: str, *, suffix: str, **how: Any) -> None:
     """Write an image of mode RGB, RGBA or P into a file; raises whatever the encoder does."""
     if name == "HEIF":
-        _heif(image, file, how)
+        import_module("pillow_heif").encode(image.mode, image.size, image.tobytes(), file, **how)
     elif name == "JXL":
         _jxl(image, file, how)
     elif name == "JPEG2000":
-        image.save(file, name, no_jp2=suffix in _CODESTREAMS, **how)
+        whole = io.BytesIO()  # into a file on a full disk Pillow would write without end
+        image.save(whole, name, no_jp2=suffix in _CODESTREAMS, **how)
+        file.write(whole.getvalue())
     else:
         image.save(file, name, **how)
-
-
-def _heif(image: Image.Image, file: BinaryIO, how: dict[str, Any]) -> None:
-    image.info.update({key: how[key] for key in ("icc_profile", "exif", "xmp") if key in how})
-    import_module("pillow_heif").from_pillow(image).save(file, quality=how["quality"])
 
 
 def _jxl(image: Image.Image, file: BinaryIO, how: Mapping[str, Any]) -> None:
