@@ -51,6 +51,13 @@ def exact_float32() -> Iterator[None]:
             part.fp32_precision = precision
 
 
+def return_freed_memory() -> None:
+    """Give what this process has freed back to the system, where the C library is glibc."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim:
+        trim(0)
+
+
 def has_bfloat16(device: str) -> bool:
     """Tell whether a device multiplies in bfloat16 faster than in float32."""
     if device.startswith("cuda"):

@@ -19,9 +19,10 @@ from PIL import Image, ImageFilter
 from PIL.TiffImagePlugin import AppendingTiffWriter
 
 from cyclegan.errors import InputError, UsageError
-from cyclegan.media.animation import Animation, AnimationWriter, create_animation, open_animation, open_picture
+from cyclegan.media.animation import Animation, AnimationWriter, create_animation, open_animation
 from cyclegan.media.frames import Frame, Reader
 from cyclegan.media.image import Picture, read_picture
+from cyclegan.translation.onefile import open_still
 
 MOVING = [".gif", ".webp", ".png"]
 PAIRS = list(itertools.product(MOVING, MOVING))
@@ -186,12 +187,12 @@ def test_what_a_gif_draws_beyond_its_edge_is_cut_off(tmp_path: Path) -> None:
 def test_a_file_is_a_picture_or_has_several_and_is_open_no_longer_than_needed(tmp_path: Path) -> None:
     before = psutil.Process().num_fds()
     drawn(3).save(tmp_path / "still.gif")
-    still = open_picture(tmp_path / "still.gif")
+    still = open_still(tmp_path / "still.gif")
     assert isinstance(still, Picture)
     assert np.array_equal(still.pixels, drawn(3))
     with pytest.raises(InputError):
-        open_picture(tmp_path)
-    moving = open_picture(made(tmp_path / "a.webp", [drawn(0), drawn(1)], [9, 9]))
+        open_still(tmp_path)
+    moving = open_still(made(tmp_path / "a.webp", [drawn(0), drawn(1)], [9, 9]))
     assert isinstance(moving, Animation)
     moving.close()
     assert psutil.Process().num_fds() == before

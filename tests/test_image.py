@@ -609,9 +609,7 @@ def test_metadata_is_kept_on_request_without_what_is_no_longer_true(tmp_path: Pa
     picture = read_picture(private(tmp_path / f"in{suffix}"))
     notes = write_picture(tmp_path / f"out{target}", picture.pixels, metadata=picture.metadata)
     assert notes == (
-        (f"text left out: {NAMES[target]} cannot hold it",)
-        if suffix == ".png" and target != ".png"
-        else ()
+        (f"text left out: {NAMES[target]} cannot hold it",) if suffix == ".png" and target != ".png" else ()
     )
     image = opened(tmp_path / f"out{target}")
     exif = image.getexif()

@@ -127,7 +127,7 @@ def test_motion_of_large_frames_is_found_at_a_smaller_size_and_still_holds() -> 
 
 def test_nothing_comes_from_outside_the_picture() -> None:
     flat, far = np.full((32, 32, 3), 100, np.uint8), np.full((32, 32, 2), 40, np.float32)
-    film = [Motion(flat, flat), Motion(flat, flat, back=far, forth=far)]
+    film = [Motion((32, 32), flat), Motion((32, 32), flat, back=far, forth=far)]
     translated = [np.full_like(flat, level) for level in (0, 250)]
     assert all(
         np.array_equal(*pair) for pair in zip(steady(zip(film, translated, strict=True)), translated, strict=True)

@@ -109,8 +109,7 @@ def translate(
         folder = None if frames or (output.suffix.lower() in WRITTEN_SUFFIXES and not output.is_dir()) else output
         with open_manifest(folder, find(name), translator, settings) as kept:
             done = translate_files(translator, jobs, settings=settings, manifest=kept, again=again, progress=display)
-    about = {"model": name, "from": translator.source, "to": translator.target, "passed_over": passed}
-    return _report(done, about, jobs, output, as_json)
+    return _report(done, _about(name, translator) | {"passed_over": passed}, jobs, output, as_json)
 
 
 def _newest(jobs: list[Job]) -> str:
@@ -129,6 +128,10 @@ def _load(name: str, to: str | None, device: str, of_pictures: dict[str, Any]) -
     if of_voices(name):
         return VoiceTranslator.load(name, to=to, device=device)
     return Translator.load(name, to=to, device=device, **of_pictures)
+
+
+def _about(name: str, translator: "Applied") -> dict[str, Any]:
+    return {"model": name, "from": translator.source, "to": translator.target}
 
 
 def _begun(translator: "Applied", jobs: list[Job]) -> str:

@@ -46,15 +46,6 @@ def open_animation(path: Path) -> "Animation":
         return animation
 
 
-def open_picture(path: Path) -> "Picture | Animation":
-    """Read a picture, or open what has several frames or pages and is to be closed; raise InputError."""
-    animation = open_animation(path)
-    if animation.several:
-        return animation
-    with animation:
-        return animation.still()
-
-
 class Animation:
     """Reads frames once and in order, as a viewer composes them; times count ticks of `clock` seconds.
 

@@ -24,6 +24,7 @@ __all__ = [
     "Pixels",
     "encode_picture",
     "picture_of",
+    "pixels_of",
     "read_picture",
     "read_rgb",
     "write_picture",
@@ -48,6 +49,13 @@ def read_rgb(path: Path) -> Pixels:
     with complaints(path), open_file(path) as file:
         pixels, alpha = decoded(open_header(file, path), [])
     return pixels if alpha is None else on_white(pixels, alpha)
+
+
+def pixels_of(path: Path) -> int:
+    """Return how many pixels a picture has, by its header; raise InputError."""
+    with complaints(path), open_file(path) as file:
+        image = open_header(file, path)
+        return image.width * image.height
 
 
 def encode_picture(

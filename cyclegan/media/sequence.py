@@ -1,5 +1,6 @@
 """A folder of numbered pictures as a film: frame-9 before frame-10, read one at a time, written under their names."""
 
+import contextlib
 import re
 from collections.abc import Iterator
 from fractions import Fraction
@@ -9,7 +10,7 @@ from typing import Self
 from cyclegan.errors import InputError, shown
 from cyclegan.media.folder import no_pictures, pictures
 from cyclegan.media.frames import Frame
-from cyclegan.media.image import read_picture, write_picture
+from cyclegan.media.image import pixels_of, read_picture, write_picture
 from cyclegan.media.kinds import FORMATS
 
 
@@ -40,6 +41,14 @@ class Sequence:
                 self.lost = f"{len(self._damaged)} of {self.count} frames; first {self._damaged[0]}"
                 continue
             yield Frame(picture.pixels, picture.alpha, pts=place, duration=1)
+
+    @property
+    def pixels(self) -> int:
+        """Return how many pixels the first frame has whose header can be read; 0 where none can."""
+        for path in self.paths:
+            with contextlib.suppress(InputError):
+                return pixels_of(path)
+        return 0
 
     @property
     def size(self) -> tuple[int, int]:

@@ -9,9 +9,9 @@ from typing import TypeVar
 from cyclegan.media.frames import Frame, Reader, Writer
 from cyclegan.media.image import Pixels
 from cyclegan.translation.ahead import ahead, end
-from cyclegan.translation.temporal import Flicker, motions, steady
+from cyclegan.translation.temporal import Flicker, Motion, motions, steady
 
-DEPTH = 4  # frames between two stages: at 4K the stages together hold some 500 MB
+DEPTH = 4  # frames between two stages, and fewer where they are larger than those of 4K
 
 Item = TypeVar("Item")
 Key = TypeVar("Key")
@@ -47,9 +47,18 @@ def _translated(frames: Iterable[Frame], stream: Stream, flicker: Flicker | None
         yield from ahead(beside(stream, read, key=lambda frame: frame.pixels), depth=DEPTH)
         return
     moved = ahead(beside(motions, read, key=lambda frame: frame.pixels), depth=DEPTH)
-    translated = ahead(beside(stream, moved, key=lambda pair: pair[0].pixels), depth=DEPTH)
-    pairs = beside(lambda pairs: steady(pairs, flicker=flicker), translated, key=lambda found: (found[0][1], found[1]))
-    yield from ((frame, pixels) for ((frame, _), _), pixels in pairs)
+    translated = ahead(_replaced(beside(stream, moved, key=lambda pair: pair[0].pixels)), depth=DEPTH)
+    pairs = beside(lambda pairs: steady(pairs, flicker=flicker), translated, key=lambda pair: (pair[1], pair[0].pixels))
+    yield from ((frame, pixels) for (frame, _), pixels in pairs)
+
+
+def _replaced(found: Iterable[tuple[tuple[Frame, Motion], Pixels]]) -> Iterator[tuple[Frame, Motion]]:
+    """Yield frames that hold their translation, so that the originals are not kept while frames are steadied."""
+    try:
+        for (frame, motion), pixels in found:
+            yield dataclasses.replace(frame, pixels=pixels), motion
+    finally:
+        end(found)
 
 
 def beside(

@@ -10,9 +10,12 @@ import psutil
 import torch
 from torch import Tensor, nn
 
+from cyclegan.devices import return_freed_memory
+from cyclegan.errors import InputError, shown
 from cyclegan.translation.tiling import Box
 
 MODEST = 1 << 30  # bytes on the CPU for layers at once: in tiles nothing is slower from there on (tools/NOTES.md)
+STILL, PLAIN, STEADY = 24, 130, 260  # bytes for each pixel of a picture, of a film's frames, and of steadied ones
 PROBE = 64  # pixels a side of the picture that is measured
 WORKSPACE = 2.2  # measured memory over the largest layer with its input: four networks, 1.8 to 2.4
 _GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # limits of containers
@@ -23,10 +26,34 @@ def room(device: str) -> int:
     if device.startswith("cuda"):
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # torch's own cache
         return (int(torch.cuda.mem_get_info(device)[0]) + unused) // 2
+    return min(MODEST, available() // 4)
+
+
+def available() -> int:
+    """Return how many bytes this process may still take: of the machine, of its container, and of `ulimit -v`."""
+    process = psutil.Process()
+    own = process.memory_info()
     texts = [path.read_text().strip() for path in map(Path, _GROUPS) if path.is_file()]
-    limits = [int(text) for text in texts if text.isdigit()]
-    available = int(psutil.virtual_memory().available)
-    return min(MODEST, min([available, *limits]) // 4)
+    left = [int(text) - own.rss for text in texts if text.isdigit()]
+    if hasattr(process, "rlimit") and (limit := process.rlimit(psutil.RLIMIT_AS)[0]) >= 0:  # below 0 there is none
+        left.append(limit - own.vms)
+    return max(0, min(map(int, [psutil.virtual_memory().available, *left])))
+
+
+def refuse_unaffordable(path: Path, pixels: int, *, each: int, hint: str = "close other programs") -> None:
+    """Raise InputError where a file whose pictures have so many pixels takes more memory than there is.
+
+    `each` is what a pixel takes in all, in bytes: STILL, PLAIN or STEADY. Else the system would end the whole process.
+    """
+    needed, left = pixels * each, available()
+    if needed > left:  # what this process has freed, and kept
+        return_freed_memory()
+        left = available()
+    if needed > left:
+        what = (
+            f"{pixels / 1e6:,.0f} megapixels take about {needed / 1e9:.1f} GB of memory, and {left / 1e9:.1f} are free"
+        )
+        raise InputError(f"{shown(path)}: {what}", hint=hint)
 
 
 @torch.inference_mode()

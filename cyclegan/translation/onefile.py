@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from cyclegan.curation.familiar import Judgement
 from cyclegan.errors import InputError, UsageError, shown
-from cyclegan.media.animation import Animation, create_animation, open_picture
+from cyclegan.media.animation import Animation, create_animation, open_animation
 from cyclegan.media.films.encoder import create_film, create_film_of_stills
 from cyclegan.media.films.encodings import Encoding
 from cyclegan.media.films.video import Film, open_film
@@ -17,6 +17,7 @@ from cyclegan.media.image import Picture, write_picture
 from cyclegan.media.kinds import is_film, is_sound
 from cyclegan.media.sequence import Sequence, SequenceWriter
 from cyclegan.translation.film import translate_film
+from cyclegan.translation.memory import PLAIN, STEADY, STILL, refuse_unaffordable
 from cyclegan.translation.progress import Progress
 from cyclegan.translation.settings import Settings
 from cyclegan.translation.temporal import Flicker
@@ -53,12 +54,17 @@ def open_file(path: Path, *, settings: Settings) -> Picture | Animation | Film |
 
 
 def open_still(path: Path) -> Picture | Animation:
-    """Open a picture or an animation; raise InputError, also for sounds, which other weights are for."""
+    """Read a picture, or open what has several frames; raise InputError, also for a sound or too little memory."""
     if is_sound(path):
         raise InputError(
             f"{shown(path)}: a sound, and these weights are for pictures", hint="-m names weights of voices"
         )
-    return open_picture(path)
+    animation = open_animation(path)
+    if animation.several:
+        return animation
+    with animation:
+        refuse_unaffordable(path, animation.pixels, each=STILL)
+        return animation.still()
 
 
 def translate_file(
@@ -74,11 +80,17 @@ def translate_file(
     found = open_file(source, settings=settings)
     if not isinstance(found, Picture):
         with found:
+            _refuse_unaffordable(source, found, steady=settings.steady and found.moving)
             return translate_moving(stream, found, target, settings=settings, progress=progress, judge=judge)
     if is_film(target):
         raise UsageError(f"{target.name}: a picture is no film", hint="choose .png")
     (pixels,) = stream(iter([found.pixels]))
     return replace(save(found, pixels, target, settings=settings), judgement=judge(found.pixels))
+
+
+def _refuse_unaffordable(path: Path, reader: Animation | Film | Sequence, *, steady: bool) -> None:
+    hint = "--no-steady takes half of that" if steady else "close other programs"
+    refuse_unaffordable(path, reader.pixels, each=STEADY if steady else PLAIN, hint=hint)
 
 
 def translate_moving(

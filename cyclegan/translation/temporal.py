@@ -45,13 +45,14 @@ LEFT_OUT: Any = None  # an argument that OpenCV needs not, and its type stubs th
 
 @dataclass(frozen=True)
 class Motion:
-    """Hold an input frame (H, W, 3) and how its pixels moved since the frame before.
+    """Hold how the pixels of an input frame moved since the frame before.
 
-    `scene` (h, w, 3) is the frame at the size that motion was found at. `back` leads from its pixels to where they were
-    in the scene before, `forth` from the pixels of the scene before to where they went; None where there is none.
+    `scene` (h, w, 3) is the frame at the size that motion was found at, `size` its own (H, W). `back` leads from its
+    pixels to where they were in the scene before, `forth` from the pixels of the scene before to where they went; None
+    where there is none.
     """
 
-    pixels: Pixels
+    size: tuple[int, int]
     scene: Pixels
     back: Flow | None = None
     forth: Flow | None = None
@@ -211,13 +212,13 @@ def _likeness(scene: Pixels, other: Pixels, there: Flow) -> NDArray[Any]:
 
 
 def _motion(pixels: Pixels, earlier: Motion | None) -> Motion:
-    scene = _scene(pixels)
-    if earlier is None or earlier.pixels.shape != pixels.shape or max(pixels.shape) > LARGEST:
-        return Motion(pixels, scene)
+    scene, size = _scene(pixels), (pixels.shape[0], pixels.shape[1])
+    if earlier is None or earlier.size != size or max(size) > LARGEST:
+        return Motion(size, scene)
     back, forth = _flow(scene, earlier.scene), _flow(earlier.scene, scene)
     if _likeness(scene, earlier.scene, _there(back)).mean() < CUT:
-        return Motion(pixels, scene)
-    return Motion(pixels, scene, back=back, forth=forth)
+        return Motion(size, scene)
+    return Motion(size, scene, back=back, forth=forth)
 
 
 def _scene(pixels: Pixels) -> Pixels:

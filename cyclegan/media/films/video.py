@@ -24,6 +24,7 @@ from cyclegan.media.films.look import Look, describe
 from cyclegan.media.frames import Frame
 from cyclegan.media.limits import pixel_limit
 
+_IN_DECODER = 64 << 20  # pixels of the frames that a decoder works on at once: eight of 4K, one each to a thread
 _PATIENCE = 50  # read errors in a row before the rest of a file is given up
 
 av.logging.set_level(None)  # its lines would go around every display to the terminal
@@ -76,7 +77,8 @@ class Film(Opened):
         self._look: Look | None = None
         stream.codec_context.options = {"max_pixels": str(pixel_limit())}  # it may still grow
         stream.thread_type = "AUTO"
-        stream.thread_count = min(8, os.cpu_count() or 1)
+        self.pixels = stream.width * stream.height
+        stream.thread_count = min(8, os.cpu_count() or 1, 1 + _IN_DECODER // self.pixels)
         for other in container.streams:
             if other.type == "data":  # never copied: see encoder.py
                 other.discard = av.stream.Discard.all

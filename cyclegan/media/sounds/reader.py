@@ -186,11 +186,13 @@ class Recording(Opened):
         damage, timeline = self._decoding.damage, self._timeline
         exact = self.container.format.name in ("wav", "flac", "aiff")
         slack = 1.5 / self.rate if exact else 0.05 + 2048 / self.rate  # an encoder may have added a frame
-        short = self._declared is not None and timeline.reached < self._declared - slack
+        left_out = timeline.left_out / self.rate
+        short = self._declared is not None and timeline.reached + left_out < self._declared - slack
         if short or is_cut(self.path, self.container):
             damage.truncated(timeline.reached, self._declared if short else None)
         gaps = timeline.gaps.told("gap", "filled with silence") if timeline.gaps.number else None
-        parts = [damage.told(), None if self.film else gaps]  # the sound of a film may pause
+        long = f"{left_out:,.0f} s without sound were left out, as gaps are too long" if left_out else None
+        parts = [damage.told(), long, None if self.film else gaps]  # the sound of a film may pause
         self.lost = "; ".join(part for part in parts if part) or None
         if self.lost and self._strict:
             raise InputError(f"{shown(self.path)}: {self.lost}", hint=DAMAGED)

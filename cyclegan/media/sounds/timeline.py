@@ -13,6 +13,8 @@ _OTHER_JITTER = {  # of containers whose times are coarse, or counted by FFmpeg:
 }
 _OVERLAP = 1.0  # seconds; what leaps further back is no overlap, but another clock
 _LONGEST_GAP = 600.0  # seconds, where the file does not say how long it is
+_LONGEST_TOLD_GAP = 3600.0  # seconds, where it does
+_MOST_SILENCE = 6 * 3600.0  # seconds of all gaps together: a file of some kilobytes could ask for days
 
 
 class Timeline:
@@ -24,6 +26,8 @@ class Timeline:
     def __init__(self, rate: int, *, origin: Fraction, end: float | None, container: str) -> None:
         self.heard = 0  # samples that were given
         self.gaps = Span()
+        self.left_out = 0  # samples of gaps that were too long
+        self._filled = 0
         self.notes = list[str]()
         self._rate, self._origin, self._end = rate, origin, end
         self._jitter = _OTHER_JITTER.get(container, _JITTER) * rate
@@ -46,10 +50,8 @@ class Timeline:
         gap = self.missing_until(time)
         if abs(gap) <= self._jitter:
             return max(0, gap) if exactly else 0
-        if 0 < gap <= self._longest():
-            if not exactly:
-                self.gaps.count(self.reached)
-            return gap
+        if 0 < gap <= self._to_the_end():
+            return self._fill(gap, exactly=exactly)
         if -_OVERLAP * self._rate <= gap < 0:
             self._note("sound that overlaps was cut")
             return gap
@@ -57,8 +59,18 @@ class Timeline:
         self._note("times that leap were put in order")
         return 0
 
-    def _longest(self) -> float:
+    def _to_the_end(self) -> float:
         return _LONGEST_GAP * self._rate if self._end is None else (self._end + 1) * self._rate - self.heard
+
+    def _fill(self, gap: int, *, exactly: bool) -> int:
+        if gap > _LONGEST_TOLD_GAP * self._rate or self._filled + gap > _MOST_SILENCE * self._rate:
+            self.left_out += gap
+            self._shift -= Fraction(gap, self._rate)
+            return 0
+        if not exactly:
+            self.gaps.count(self.reached)
+        self._filled += gap
+        return gap
 
     def _note(self, text: str) -> None:
         if text not in self.notes:
