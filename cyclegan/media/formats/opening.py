@@ -12,7 +12,6 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
 from PIL.PpmImagePlugin import PpmImageFile
 from PIL.QoiImagePlugin import QoiImageFile
 from PIL.TgaImagePlugin import TgaImageFile
@@ -22,6 +21,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from cyclegan.errors import InputError, StylError, shown
 from cyclegan.files import open_regular
 from cyclegan.media.formats import apng, boxes, gif, pages, webp
+from cyclegan.media.formats.png import StrictPng
 from cyclegan.media.formats.timeline import Timeline
 from cyclegan.media.kinds import EXTRAS, RAW_SUFFIXES
 from cyclegan.media.limits import TooLarge, our_limit, refuse_large
@@ -55,7 +55,7 @@ def _jxl(file: BinaryIO) -> ImageFile.ImageFile:
 # and these are all the formats that may be opened, by their first bytes. An MPO is read as the JPEG it begins with.
 _OPENERS: dict[str, Opener] = {
     "JPEG": JpegImageFile,
-    "PNG": PngImageFile,
+    "PNG": StrictPng,
     "WEBP": lambda file: WebPImageFile(webp.mended(file)),
     "GIF": GifImageFile,
     "BMP": BmpImageFile,
@@ -162,7 +162,7 @@ def timeline_of(image: ImageFile.ImageFile, file: BinaryIO) -> Timeline:
             return webp.timeline(file)
         if isinstance(image, AvifImageFile):
             return boxes.timeline(file, count=image.n_frames)
-        return apng.timeline(file) if isinstance(image, PngImageFile) and image.is_animated else Timeline()
+        return apng.timeline(file) if isinstance(image, StrictPng) and image.is_animated else Timeline()
     finally:
         file.seek(here)
 

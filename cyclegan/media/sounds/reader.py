@@ -148,8 +148,9 @@ class Recording(Opened):
             self._timeline.heard += len(samples)
             if len(samples):
                 yield samples
-        if self._decoding.broken and self._decoding.silent_until is not None:
-            yield from self._silence(self._timeline.missing_until(self._decoding.silent_until))
+        end = self._decoding.silent_until
+        if self._decoding.broken and end is not None and self._timeline.missing_until(end) > 0:
+            yield from self._silence(self._timeline.gap_before(end, exactly=True))
 
     def _silence(self, length: int) -> Iterator[Block]:
         while length > 0:
