@@ -44,9 +44,9 @@ class StrictPng(PngImageFile):
 
         Where rows are interlaced, Pillow itself notices.
         """
-        if self._interlaced or self.is_animated:
-            return not self._interlaced
-        return not np.asarray(self.crop((0, self.height - 1, self.width, self.height))).any()
+        if self._interlaced:
+            return False
+        return self.is_animated or not np.asarray(self.crop((0, self.height - 1, self.width, self.height))).any()
 
     def _expected(self, width: int, height: int) -> int:
         """Return how many bytes a frame has: each row begins with one that says how it is coded."""

@@ -70,7 +70,8 @@ def mended(file: BinaryIO) -> BinaryIO:
         if chunk.whole:
             end = chunk.end
             continue
-        if not timeline(file).count:
+        found = timeline(file)
+        if found.whole or not found.count:  # a still, or not one frame: Pillow refuses it
             break
         file.seek(0)
         data = bytearray(file.read(end))
