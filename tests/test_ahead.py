@@ -4,9 +4,12 @@ import threading
 import time
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
-from cyclegan.translation.ahead import ahead
+from cyclegan.media.frames import Frame
+from cyclegan.translation.ahead import ahead, weight
+from cyclegan.translation.temporal import Motion
 
 
 def threads() -> int:
@@ -40,6 +43,33 @@ def test_no_more_than_the_depth_is_made_before_it_is_asked_for() -> None:
     items.close()
     assert log[-1] == "closed"
     assert not threads()
+
+
+@pytest.mark.parametrize(
+    ("flight", "alive"), [(1000, 3), (1, 1)], ids=["one used, one waits, one goes beyond", "one at a time"]
+)
+def test_large_items_wait_for_each_other(flight: int, alive: int) -> None:
+    made = list[int]()
+
+    def frames() -> Iterator[tuple[str, Frame]]:
+        for number in range(20):
+            made.append(number)
+            yield "frame", Frame(np.zeros((10, 10, 3), np.uint8), np.zeros((10, 10), np.uint8))  # 400 bytes
+
+    most = 0
+    for used, _ in enumerate(ahead(frames(), depth=10, flight=flight)):
+        time.sleep(0.005)
+        most = max(most, len(made) - used)
+    assert most == alive
+    assert not threads()
+
+
+def test_the_weight_of_an_item_is_that_of_its_arrays_each_once() -> None:
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    motion = Motion((4, 4), pixels, back=np.zeros((4, 4, 2), np.float32))
+    assert weight((Frame(pixels), motion)) == 48 + 128
+    assert weight((Frame(pixels), Frame(pixels.copy()))) == 96
+    assert weight("text") == 0
 
 
 def test_an_error_is_raised_in_its_place() -> None:

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from cyclegan import Translator
 from cyclegan.errors import InputError, UsageError
 from cyclegan.files import Job
 from cyclegan.media.image import read_picture
-from cyclegan.translation import batch
+from cyclegan.translation import batch, memory
 from cyclegan.translation.batch import Summary, open_manifest, translate_files
 from cyclegan.translation.progress import Progress
 from cyclegan.translation.settings import Settings
@@ -221,6 +222,32 @@ def test_memory_too_small_for_one_picture_stops_that_one_only(tmp_path: Path, mo
     summary = translate_files(translator, jobs)
     assert [path.name for path in summary.done] == ["0.png", "2.png"]
     assert "40 × 40 pixels: not enough memory" in summary.failed[0][1]
+
+
+def test_what_memory_does_not_hold_is_named_from_its_header_and_the_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GIF of 400 bytes may ask for as much as a film of 8K."""
+    jobs = pictures(tmp_path / "in", 2)
+    frames = [Image.new("1", (9000, 9000)), Image.new("1", (9000, 9000), 1)]
+    frames[0].save(tmp_path / "in/a.gif", save_all=True, append_images=frames[1:])
+    make(tmp_path / "in/b.mp4", Recipe(width=1280, height=720, count=2))
+    Image.new("L", (3000, 3000)).save(tmp_path / "in/c.png")
+    (tmp_path / "in/numbered").mkdir()
+    Image.new("L", (3000, 3000)).save(tmp_path / "in/numbered/1.png")
+    jobs += [Job(tmp_path / "in" / name, tmp_path / "out" / name) for name in ("a.gif", "b.mp4", "c.png", "numbered")]
+    monkeypatch.setattr(memory, "available", lambda: 100_000_000)
+    tracemalloc.start()
+    summary = translate_files(shifting(3), jobs)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000_000
+    assert [path.name for path in summary.done] == ["0.png", "1.png"]
+    assert [path.name for path, _ in summary.failed] == ["c.png", "a.gif", "b.mp4", "numbered"]
+    assert "81 megapixels take about 21.1 GB of memory, and 0.1 are free" in dict(summary.failed)[tmp_path / "in/a.gif"]
+    still = translate_files(shifting(3), [jobs[3]], settings=Settings(steady=False))
+    assert "0.1 GB of memory" in still.failed[0][1]  # half as much, and still too much
+    assert "0.2 GB of memory" in dict(summary.failed)[tmp_path / "in/b.mp4"]
 
 
 def test_nothing_grows_over_many_pictures(tmp_path: Path) -> None:

@@ -475,6 +475,28 @@ def test_formats_frames_and_sizes_are_options(styl: Run) -> None:
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        "translate horses -m model.safetensors -o out",
+        "train horses zebras --preset tiny --size 16 --batch 1 --images 1 --workers 0 --set critic.layers=1",
+        "inspect horses --quick",
+        "evaluate --source horses --target zebras --features own",
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_what_folders_pass_over_is_said_in_one_line_by_every_verb(words: str, styl: Run) -> None:
+    for name in ("a.CR2", "sub/b.cr2", "c.exr", "d.wma", ".hidden.cr2", "notes.md"):
+        Path("horses", name).parent.mkdir(exist_ok=True)
+        Path("horses", name).write_bytes(b"raw")
+    code, out, err = styl(*words.split(), "--json")
+    assert code == 0, err
+    assert err.count("passed over: 2 .cr2, 1 .exr, 1 .wma\n") == 1
+    assert json.loads(out)["passed_over"] == {".cr2": 2, ".exr": 1, ".wma": 1}
+    for summary in Path("out").glob("summary.json"):
+        assert json.loads(summary.read_text()) == json.loads(out)
+
+
+@pytest.mark.parametrize(
     ("words", "keys"),
     [
         ("train --dry-run --preset tiny --json", {"experiment", "networks"}),
@@ -522,6 +544,7 @@ def test_a_run_can_be_trained_continued_and_used(styl: Run) -> None:
         "finished": True,
         "already_finished": False,
         "skipped": [],
+        "passed_over": {},
     }
     code, out, err = styl("translate", "photo.png", "--to", "horses", "--json")
     assert (code, json.loads(out)["model"]) == (0, "runs/horses-zebras")

@@ -7,7 +7,8 @@ import pytest
 
 from cyclegan.errors import InputError
 from cyclegan.files import Source
-from cyclegan.media.folder import collect, hold_sound, no_pictures, pictures
+from cyclegan.media import folder
+from cyclegan.media.folder import collect, hold_sound, no_pictures, passed_over, pictures, told_passed_over
 from cyclegan.media.kinds import HEARD_SUFFIXES
 
 
@@ -144,6 +145,26 @@ def test_folders_of_one_training_hold_one_kind(tmp_path: Path) -> None:
     assert not hold_sound([empty])
     with pytest.raises(InputError, match=r"horses holds pictures and .*alice recordings"):
         hold_sound([alice, horses])
+
+
+def test_what_cannot_be_read_is_counted_and_what_reads_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, *(f"{i}.HEIC" for i in range(12)), "a.nef", "sub/b.NEF", "film.wmv", "a.txt", ".b.nef", "c.png")
+    monkeypatch.setattr(folder, "UNREAD_SUFFIXES", folder.UNREAD_SUFFIXES | {".heic"})
+    found = passed_over([tmp_path])
+    assert found == {".heic": 12, ".nef": 2, ".wmv": 1}
+    assert told_passed_over(found) == ("passed over: 12 .heic, 2 .nef, 1 .wmv; pip install 'styl[heif]' reads HEIF")
+    assert passed_over([make(tmp_path / "sound", "a.png", "b.mp4", "c.wav")]) == {}
+    assert "12 .heic" in no_pictures(tmp_path).hint
+
+
+@pytest.mark.timeout(10)
+def test_a_list_of_pictures_is_a_regular_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(InputError, match="not a regular file"):
+            folder.listed(path)
 
 
 def test_what_is_missing_is_called_by_its_name(tmp_path: Path) -> None:

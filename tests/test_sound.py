@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import tracemalloc
 import wave
 from collections.abc import Sequence
@@ -370,6 +371,27 @@ def test_a_timeline_fills_gaps_cuts_overlaps_and_forgives_jitter() -> None:
     assert line.gap_before(Fraction(50_000), exactly=False) == 0
     assert line.missing_until(Fraction(50_001)) == 1000
     assert line.notes == ["sound that overlaps was cut", "times that leap were put in order"]
+
+
+def test_gaps_of_days_are_left_out_and_told(tmp_path: Path) -> None:
+    """Some kilobytes may say that they last for eleven days: silence would be written for as long."""
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as out:
+        track = out.add_stream("flac", rate=8000)
+        assert isinstance(track, av.AudioStream)
+        track.layout, track.format = "mono", "s16"
+        for begin in (0, 20, 10**6, 10**6 + 4000):  # seconds: a pause of 19 s, a leap of days, and one of an hour
+            frame = frame_of(tones(1.0, rate=8000), layout="mono", kind="s16", bits=16)
+            frame.sample_rate, frame.pts, frame.time_base = 8000, begin * 8000, Fraction(1, 8000)
+            out.mux(track.encode(frame))
+        out.mux(track.encode(None))
+    with open_sound(path) as recording:
+        length = sum(len(block) for block in recording)
+    assert length == pytest.approx(23 * 8000, abs=8000)
+    assert recording.lost is not None
+    assert re.search(r"1,00[23],\d+ s without sound were left out, as gaps are too long", recording.lost)
+    with open_sound(path, strict=True) as recording, pytest.raises(InputError, match="gaps are too long"):
+        list(recording)
 
 
 def test_a_rate_that_changes_on_the_way_becomes_that_of_the_beginning(tmp_path: Path) -> None:
