@@ -20,19 +20,16 @@ def ahead(items: Iterable[Item], *, depth: int, flight: int = FLIGHT) -> Iterato
     here, in its place. When this generator is closed, so is theirs, by its own thread.
     """
     waiting: queue.Queue[tuple[str, Any]] = queue.Queue(depth)
-    closed = threading.Event()
     load = _Load(flight)
 
     def work() -> None:
         last: tuple[str, Any] = ("end", None)
         try:
             for item in items:
-                load.add(item)
-                waiting.put(("item", item))
-                load.wait(closed)
-                if closed.is_set():
-                    break
+                waiting.put(("item", load.added(item)))
                 del item  # it lives on only where it is used
+                if load.closed_before_room():
+                    break
         except BaseException as error:  # whatever it is, it is raised where the items are used
             last = ("error", error)
         finally:
@@ -52,7 +49,7 @@ def ahead(items: Iterable[Item], *, depth: int, flight: int = FLIGHT) -> Iterato
             load.remove(value)
             del value
     finally:
-        closed.set()
+        load.closed.set()
         while thread.is_alive():
             _emptied(waiting)
             thread.join(PAUSE)
@@ -62,12 +59,14 @@ class _Load:
     """Counts the bytes of the items between a thread that makes them and one that uses them."""
 
     def __init__(self, limit: int) -> None:
+        self.closed = threading.Event()  # nobody needs the items any more
         self._limit, self._bytes, self._changed = limit, 0, threading.Condition()
 
-    def add(self, item: object) -> None:
-        """Count an item."""
+    def added(self, item: Item) -> Item:
+        """Count an item, and return it."""
         with self._changed:
             self._bytes += weight(item)
+        return item
 
     def remove(self, item: object) -> None:
         """Count an item no more, as it was used."""
@@ -75,11 +74,12 @@ class _Load:
             self._bytes -= weight(item)
             self._changed.notify()
 
-    def wait(self, closed: threading.Event) -> None:
-        """Wait until what is counted is within the limit, or nobody needs the items any more."""
+    def closed_before_room(self) -> bool:
+        """Wait until there is room for another item, and say whether nobody needs one any more."""
         with self._changed:
-            while self._bytes > self._limit and not closed.is_set():
+            while self._bytes > self._limit and not self.closed.is_set():
                 self._changed.wait(PAUSE)
+        return self.closed.is_set()
 
 
 def weight(item: object) -> int:
