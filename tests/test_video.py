@@ -39,8 +39,8 @@ from cyclegan.errors import InputError, StylError, UsageError
 from cyclegan.media.films.encoder import Encoding, create_film, create_film_of_stills
 from cyclegan.media.films.video import Film, open_film
 from cyclegan.media.frames import Frame
-from cyclegan.media.image import PIXEL_LIMIT
 from cyclegan.media.kinds import FILM_SUFFIXES
+from cyclegan.media.limits import VARIABLE, pixel_limit
 
 # x265 gives dts of uninitialised memory to films shorter than its reorder delay: none is made with it.
 QUIET = {"crf": "8", "preset": "ultrafast", "x265-params": "log-level=none:pools=none:frame-threads=1:bframes=0"}
@@ -720,7 +720,7 @@ def test_only_sound_or_a_cover(tmp_path):
 
 
 def test_bombs_are_refused_from_the_header(tmp_path):
-    side = int(PIXEL_LIMIT**0.5) + 1000
+    side = int(pixel_limit() ** 0.5) + 1000
     path = tmp_path / "bomb.mkv"
     with av.open(str(path), "w") as out:
         stream = out.add_mux_stream("ffv1", width=side, height=side)
@@ -731,7 +731,8 @@ def test_bombs_are_refused_from_the_header(tmp_path):
         out.mux(packet)
     with pytest.raises(InputError) as error:
         open_film(path)
-    one_line(error.value, "bomb.mkv", "pixels")
+    one_line(error.value, "bomb.mkv", "pixels, more than the 200 megapixels that are read")
+    assert VARIABLE in error.value.hint
 
 
 @pytest.mark.parametrize(
