@@ -35,7 +35,7 @@ class StrictPng(PngImageFile):
         data, self._data = self._data, []
         if extents is not None:
             left, top, right, bottom = extents
-            if self._suspicious() and _length(data) < self._expected(right - left, bottom - top):
+            if self._suspicious() and not _holds(data, self._expected(right - left, bottom - top)):
                 raise OSError("image file is truncated: its last rows are missing")
         return loaded
 
@@ -53,11 +53,14 @@ class StrictPng(PngImageFile):
         return height * (1 + -(-width * self._bits // 8))
 
 
-def _length(data: Iterable[bytes]) -> int:
-    """Return how many bytes compressed data hold; raises zlib.error."""
+def _holds(data: Iterable[bytes], expected: int) -> bool:
+    """Say whether compressed data hold so many bytes; what stands behind them does not matter."""
     decoder, length = zlib.decompressobj(), 0
-    for part in data:
-        length += len(decoder.decompress(part, _PIECE))
-        while decoder.unconsumed_tail:
-            length += len(decoder.decompress(decoder.unconsumed_tail, _PIECE))
-    return length + len(decoder.flush())
+    try:
+        for part in data:
+            while part and length < expected:
+                length += len(decoder.decompress(part, _PIECE))
+                part = decoder.unconsumed_tail
+    except zlib.error:
+        return False
+    return length >= expected or length + len(decoder.flush()) >= expected
