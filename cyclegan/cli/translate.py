@@ -36,7 +36,7 @@ Output = Annotated[Path, Option("-o", "--output", help="A folder; or a file, whe
 Batch = Annotated[int, Option(min=1, help="Pictures of one size translated together.")]
 Device = Annotated[str, Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Format = Annotated[str | None, Option("--format", help="Of the outputs: png, jpg, mp4, …  [default: as the inputs]")]
-Quality = Annotated[int, Option(min=1, max=100, help="Of JPEG and WebP.")]
+Quality = Annotated[int, Option(min=1, max=100, help="Of JPEG, WebP, AVIF, HEIC and JPEG XL.")]
 Codec = Annotated[str, Option(help="Of films: h264, h265, vp9, av1, prores, ffv1, h264_nvenc, …")]
 Crf = Annotated[
     int | None, Option(min=0, max=63, help="Quality of films, lower is better.  [default: the codec's own]")

@@ -8,7 +8,7 @@ from fractions import Fraction
 class Settings:
     """Hold what people may choose; the defaults are what they mostly want.
 
-    `quality` (1 to 100) is of JPEG and WebP, `crf` of films (None: what is good for the codec; lower is better);
+    `quality` (1 to 100) is of pictures that lose, `crf` of films (None: what is good for the codec; lower is better);
     `codec` is of films, "auto" what the container mostly holds; `fps` of films made of numbered frames. `steady`
     averages a film's frames along its motion. `strict` refuses a damaged film instead of translating what can be read.
     """

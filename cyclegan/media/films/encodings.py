@@ -68,6 +68,8 @@ _OPTIONS = {
 }
 _QUALITY = {"libx264": 18, "libx265": 20, "libvpx-vp9": 24, "libsvtav1": 28, "mpeg4": 3}
 _MOST = 63
+_LOOKAHEAD = 20  # frames that x264 looks ahead at, with this preset
+_HELD = 192 << 20  # pixels that it may hold so
 _HARDWARE = {"amf", "mediacodec", "mf", "nvenc", "qsv", "v4l2m2m", "vaapi", "videotoolbox", "vulkan"}
 
 
@@ -90,6 +92,7 @@ def choose(
     if layout == "yuv444p":
         notes.append(f"odd size {width} × {height}: coded as 4:4:4, which some players cannot show")
     options = _OPTIONS.get(name, {}) | _quality(name, encoding.crf) | _timing(name, suffix, steady=steady)
+    options |= _in_memory(name, width * height)
     return Recipe(name, options, layout, held, tuple(notes))
 
 
@@ -104,6 +107,14 @@ def _timing(name: str, suffix: str, *, steady: bool) -> dict[str, str]:
     if suffix == ".avi" or (suffix in (".mp4", ".m4v", ".mov") and not steady):
         return {"bf": "0"}  # one time a packet; and durations in order of decoding, wrong at the end of uneven films
     return {}
+
+
+def _in_memory(name: str, pixels: int) -> dict[str, str]:
+    """Return what keeps an encoder from holding dozens of frames that are larger than those of 4K."""
+    frames = max(2, _HELD // pixels)
+    if name != "libx264" or frames >= _LOOKAHEAD:
+        return {}
+    return {"rc-lookahead": str(frames), "threads": str(min(frames, os.cpu_count() or 1))}
 
 
 def _named(codec: str, suffix: str) -> tuple[str, str | None]:
