@@ -6,11 +6,13 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TypeVar
 
+from cyclegan.devices import return_freed_memory
 from cyclegan.media.frames import Frame, Reader, Writer
 from cyclegan.media.image import Pixels
 from cyclegan.translation.ahead import ahead, end
 from cyclegan.translation.temporal import Flicker, Motion, motions, steady
 
+LARGE = 30 << 20  # bytes of a frame, more than 4K has: what is freed between such frames is not kept
 DEPTH = 4  # frames between two stages, and fewer where they are larger than those of 4K
 
 Item = TypeVar("Item")
@@ -38,6 +40,8 @@ def translate_film(
         for count, (frame, pixels) in enumerate(translated, start=1):
             writer.write(dataclasses.replace(frame, pixels=pixels))
             tick(count)
+            if pixels.nbytes > LARGE:
+                return_freed_memory()
     return flicker
 
 

@@ -15,7 +15,11 @@ from cyclegan.errors import InputError, shown
 from cyclegan.translation.tiling import Box
 
 MODEST = 1 << 30  # bytes on the CPU for layers at once: in tiles nothing is slower from there on (tools/NOTES.md)
-STILL, PLAIN, STEADY = 24, 130, 260  # bytes for each pixel of a picture, of a film's frames, and of steadied ones
+STILL, PLAIN, STEADY = (
+    24,
+    150,
+    200,
+)  # bytes for each pixel: of a picture, of a film as measured at 5120 × 2880, steadied
 PROBE = 64  # pixels a side of the picture that is measured
 WORKSPACE = 2.2  # measured memory over the largest layer with its input: four networks, 1.8 to 2.4
 _GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # limits of containers

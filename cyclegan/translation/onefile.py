@@ -89,7 +89,7 @@ def translate_file(
 
 
 def _refuse_unaffordable(path: Path, reader: Animation | Film | Sequence, *, steady: bool) -> None:
-    hint = "--no-steady takes half of that" if steady else "close other programs"
+    hint = f"--no-steady takes {PLAIN / STEADY:.0%} of that" if steady else "close other programs"
     refuse_unaffordable(path, reader.pixels, each=STEADY if steady else PLAIN, hint=hint)
 
 
