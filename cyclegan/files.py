@@ -2,42 +2,78 @@
 
 import contextlib
 import errno
+import functools
 import os
 import re
 import secrets
-import socket
 import stat
-import sys
 import unicodedata
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO
+from typing import BinaryIO, overload
 
-from cyclegan.errors import InputError, StylError, UsageError, shown
+from cyclegan.errors import InputError, UsageError, shown
 
 _TEMPORARY = re.compile(r"\.styl-(\d{1,9})-[0-9a-f]{8}\.tmp")
 _AS_THEY_ARE: Mapping[str, str] = MappingProxyType({})
+_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 _CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EACCES}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
-    """Name an input file, and where it stands below the folder that was given (`root`; None: the file itself was)."""
+    """Name an input file: below the folder that was given (`root`), or by itself (None).
 
-    path: Path
-    relative: Path
+    Paths are made when they are asked for: a million of them take a gigabyte.
+    """
+
+    name: str
     root: Path | None = None
 
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.root / self.name if self.root else Path(self.name)
 
-@dataclass(frozen=True)
+    @property
+    def relative(self) -> str:
+        """The file's name below the root; of one that was named by itself, its last part."""
+        return self.name if self.root else Path(self.name).name
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """Pair an input file with the file that will hold its translation."""
 
     source: Path
     target: Path
+
+
+@dataclass(frozen=True)
+class Plan(Sequence[Job]):
+    """A job for every source, made when it is asked for; `names` are those of the targets below `output`."""
+
+    sources: Sequence[Source]
+    output: Path
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    @overload
+    def __getitem__(self, index: int) -> Job: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Plan": ...
+
+    def __getitem__(self, index: int | slice) -> "Job | Plan":
+        if isinstance(index, slice):
+            return Plan(self.sources[index], self.output, self.names[index])
+        return Job(self.sources[index].path, self.output / self.names[index])
 
 
 def open_regular(path: Path, *, limit: int | None = None) -> BinaryIO:
@@ -123,78 +159,9 @@ def _alive(pid: int) -> bool:
     return True
 
 
-@contextlib.contextmanager
-def lock(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process alone; raise StylError naming the holder. The kernel frees it when we die."""
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        if not _seize(descriptor):
-            raise StylError(
-                f"{shown(folder)}: in use by {_holder(descriptor)}", hint="wait until it ends, or choose another folder"
-            )
-        try:
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-            yield
-        finally:
-            _release(descriptor)  # closing is not enough: forked workers hold the same lock
-    finally:
-        os.close(descriptor)
-
-
-def held(folder: Path) -> bool:
-    """Tell whether a living process holds `folder`; nothing is written."""
-    try:
-        descriptor = os.open(folder / ".lock", os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        if _seize(descriptor):
-            _release(descriptor)
-            return False
-        return True
-    finally:
-        os.close(descriptor)
-
-
-def _holder(descriptor: int) -> str:
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return shown(os.fsdecode(os.read(descriptor, 300).strip())) or "another process"
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _seize(descriptor: int) -> bool:
-        os.lseek(descriptor, 1 << 20, os.SEEK_SET)  # a locked byte cannot be read: lock one far behind the text
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        finally:
-            os.lseek(descriptor, 0, os.SEEK_SET)
-        return True
-
-    def _release(descriptor: int) -> None:
-        os.lseek(descriptor, 1 << 20, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
-else:
-    import fcntl
-
-    def _seize(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _release(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-
-
 def plan_outputs(
     sources: Sequence[Source], output: Path, *, writable: Collection[str], renamed: Mapping[str, str] = _AS_THEY_ARE
-) -> list[Job]:
+) -> Sequence[Job]:
     """Decide the target of every source before work begins; raise InputError or UsageError, and never touch an input.
 
     `output` is a folder in which the tree of each given folder is mirrored, or a file when there is one input file.
@@ -203,21 +170,25 @@ def plan_outputs(
     ones are renamed. Sources that lie in `output`, itself inside the folder they were found in, are earlier
     translations and left out.
     """
-    fresh = [source for source in sources if not _earlier_output(source, output)]
+    fresh = _without_earlier_outputs(sources, output)
     if _names_a_file(fresh, output, writable):
-        jobs = [Job(fresh[0].path, output)]
+        plan = Plan(fresh, output.parent, [output.name])
     else:
-        wanted = [_with_suffix(source.relative, writable, renamed) for source in fresh]
-        jobs = [Job(s.path, output / name) for s, name in zip(fresh, _distinct(fresh, wanted), strict=True)]
-    _refuse_overwriting(jobs)
-    return jobs
+        own = [source.relative for source in fresh]
+        plan = Plan(fresh, output, _distinct(own, [_with_suffix(name, writable, renamed) for name in own]))
+    _refuse_overwriting(plan)
+    return plan
 
 
-def _earlier_output(source: Source, output: Path) -> bool:
-    if source.root is None:
-        return False
-    folder, root = output.resolve(), source.root.resolve()
-    return folder != root and folder.is_relative_to(root) and source.path.parent.resolve().is_relative_to(folder)
+def _without_earlier_outputs(sources: Sequence[Source], output: Path) -> Sequence[Source]:
+    folder, roots = output.resolve(), {source.root for source in sources}
+    around = {root for root in roots if root and root.resolve() in folder.parents}
+
+    @functools.cache  # to resolve a folder, the disk is asked for each of its parents
+    def earlier(parent: Path) -> bool:
+        return parent.resolve().is_relative_to(folder)
+
+    return [s for s in sources if s.root not in around or not earlier(s.path.parent)] if around else sources
 
 
 def _names_a_file(sources: Sequence[Source], output: Path, writable: Collection[str]) -> bool:
@@ -232,50 +203,69 @@ def _names_a_file(sources: Sequence[Source], output: Path, writable: Collection[
     raise UsageError(f"{shown(output)}: one file cannot hold a folder or several pictures", hint="name a folder")
 
 
-def _with_suffix(relative: Path, writable: Collection[str], renamed: Mapping[str, str]) -> Path:
-    suffix = relative.suffix.lower()
-    if suffix in renamed:
-        return relative if suffix == renamed[suffix] else relative.with_suffix(renamed[suffix])
-    return relative if suffix in writable else relative.with_suffix(".png")
+def _with_suffix(name: str, writable: Collection[str], renamed: Mapping[str, str]) -> str:
+    stem, suffix = os.path.splitext(name)  # noqa: PTH122 - of text, a million times
+    becomes = renamed.get(suffix.lower(), suffix.lower() if suffix.lower() in writable else ".png")
+    return name if becomes == suffix.lower() else stem + becomes
 
 
-def _distinct(sources: Sequence[Source], wanted: Sequence[Path]) -> list[Path]:
+def _distinct(own: Sequence[str], wanted: Sequence[str]) -> list[str]:
     """Give everyone the wanted name, those who keep their own first; the rest take the next free one."""
-    names = dict[int, Path]()
-    taken = {_key(folder) for name in wanted for folder in name.parents}
-    for index in sorted(range(len(wanted)), key=lambda i: wanted[i] != sources[i].relative):
-        if _key(wanted[index]) not in taken:
+    taken, numbers = _folders(wanted), defaultdict[str, Iterator[int]](lambda: count(2))
+
+    def take(name: str) -> bool:
+        free = _key(name) not in taken
+        taken.add(_key(name))
+        return free
+
+    names = [""] * len(wanted)
+    for index in sorted(range(len(wanted)), key=lambda i: wanted[i] != own[i]):
+        if take(wanted[index]):
             names[index] = wanted[index]
-            taken.add(_key(wanted[index]))
     for index, name in enumerate(wanted):
-        if index not in names:
-            names[index] = next(c for c in _alternatives(sources[index].relative, name) if _key(c) not in taken)
-            taken.add(_key(names[index]))
-    return [names[index] for index in range(len(wanted))]
+        names[index] = names[index] or next(filter(take, _alternatives(own[index], name, numbers[name])))
+    return names
 
 
-def _alternatives(relative: Path, wanted: Path) -> Iterator[Path]:
-    if relative != wanted:
-        yield wanted.with_name(relative.name + wanted.suffix)  # a.gif beside a.png: a.gif.png
-    for number in count(2):
-        yield wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
+def _folders(names: Sequence[str]) -> set[str]:
+    """Return the keys of all folders that the names lie in."""
+    innermost = {name.rpartition("/")[0] for name in names}
+    return {_key(folder.as_posix()) for name in innermost for folder in (Path(name), *Path(name).parents)}
 
 
-def _key(name: Path) -> str:
+def _alternatives(own: str, wanted: str, numbers: Iterator[int]) -> Iterator[str]:
+    """Yield further names; what came from `numbers` is taken for ever, so that many of one name can share them."""
+    stem, suffix = os.path.splitext(wanted)  # noqa: PTH122
+    if own != wanted:
+        yield own + suffix  # a.gif beside a.png: a.gif.png
+    for number in numbers:
+        yield f"{stem}-{number}{suffix}"
+
+
+def _key(name: str) -> str:
     """Return what case-blind file systems compare."""
-    return unicodedata.normalize("NFC", name.as_posix().casefold())
+    return unicodedata.normalize("NFC", name.casefold())
 
 
-def _refuse_overwriting(jobs: Sequence[Job]) -> None:
-    inputs = {_identity(job.source): job.source for job in jobs}
-    for job in jobs:
-        if job.target.exists() and _identity(job.target) in inputs:
-            what = f"{shown(job.target)}: would overwrite the input {shown(inputs[_identity(job.target)])}"
+def _refuse_overwriting(plan: Plan) -> None:
+    if not plan.output.is_dir():
+        return
+    there = {identity: name for name in plan.names if (identity := _identity(plan.output / name))}
+    for source in plan.sources if there else ():
+        if (identity := _identity(source.path)) in there:
+            name = there[identity]
+            what = f"{shown(plan.output / name)}: would overwrite the input {shown(source.path)}"
             raise InputError(what, hint="choose another output")
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    status = path.stat()
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what is one for all names of a file; None where there is no file."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        if error.errno in _NOT_THERE:
+            return None
+        raise
     return status.st_dev, status.st_ino
 
 

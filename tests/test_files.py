@@ -5,6 +5,8 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import tracemalloc
+from collections import Counter
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cyclegan import files
+from cyclegan import files, locks
 from cyclegan.errors import InputError, StylError, UsageError
 from cyclegan.files import Source, plan_outputs, sweep_stale, write_atomic
 
@@ -127,7 +129,7 @@ def test_only_temporaries_of_the_dead_are_swept(tmp_path: Path) -> None:
 
 
 def hold(folder: Path, pipe: Connection) -> None:
-    with files.lock(folder):
+    with locks.lock(folder):
         pipe.send(os.getpid())
         pipe.recv()
 
@@ -137,12 +139,12 @@ def test_a_second_holder_is_told_who_the_first_is_until_it_dies(tmp_path: Path) 
     process = multiprocessing.get_context("spawn").Process(target=hold, args=(tmp_path, theirs))
     process.start()
     pid = mine.recv()
-    with pytest.raises(StylError, match=f"process {pid} on {os.uname().nodename}") as caught, files.lock(tmp_path):
+    with pytest.raises(StylError, match=f"process {pid} on {os.uname().nodename}") as caught, locks.lock(tmp_path):
         pass
     assert caught.value.code == 2
     process.kill()
     process.join()
-    with files.lock(tmp_path):
+    with locks.lock(tmp_path):
         assert f"process {os.getpid()} " in (tmp_path / ".lock").read_text()
 
 
@@ -157,12 +159,26 @@ def test_a_lock_ends_with_its_block_even_if_a_forked_worker_shares_it(
         return descriptor
 
     monkeypatch.setattr(os, "open", open_twice)
-    with files.lock(tmp_path), pytest.raises(StylError), files.lock(tmp_path):
+    with locks.lock(tmp_path), pytest.raises(StylError), locks.lock(tmp_path):
         pass
-    with files.lock(tmp_path):
+    with locks.lock(tmp_path):
         pass
     for descriptor in shared:
         os.close(descriptor)
+
+
+@pytest.mark.timeout(10)
+def test_a_lock_is_neither_a_link_nor_a_pipe(tmp_path: Path) -> None:
+    for name in ("link", "pipe"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "theirs").write_text("precious")
+    (tmp_path / "link" / ".lock").symlink_to(tmp_path / "theirs")
+    os.mkfifo(tmp_path / "pipe" / ".lock")
+    for name in ("link", "pipe"):
+        with pytest.raises(OSError), locks.lock(tmp_path / name):
+            pass
+        assert not locks.held(tmp_path / name)
+    assert (tmp_path / "theirs").read_text() == "precious"
 
 
 def planned(sources: list[Source], output: Path) -> list[str]:
@@ -175,14 +191,14 @@ def found(root: Path, *names: str) -> list[Source]:
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
-    return [Source(root / name, Path(name), root) for name in names]
+    return [Source(name, root) for name in names]
 
 
 def named(*paths: Path) -> list[Source]:
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    return [Source(path, Path(path.name)) for path in paths]
+    return [Source(str(path)) for path in paths]
 
 
 @pytest.mark.parametrize(
@@ -207,20 +223,43 @@ def test_files_of_one_name_from_two_folders_do_not_collide(tmp_path: Path) -> No
     assert planned(folders, tmp_path / "out") == ["a.png/b.png", "a-2.png"]
 
 
+def test_a_plan_is_linear_in_time_and_light(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count, roots = 2_000, [tmp_path / f"photos-{i}" for i in range(3)]
+    sources = [Source(f"a folder/picture-{i:06d}.gif", root) for root in roots for i in range(count)]
+    sources += [Source(f"{i}/one name.gif", root) for root in roots for i in range(count)]
+    sources += [Source(f"/made/up/{i}/one name.gif") for i in range(count)]
+    calls = Counter[str]()
+
+    def counted(owner: Any, name: str) -> None:
+        real = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *given, **more: (calls.update([name]), real(*given, **more))[1])
+
+    counted(files, "_key")
+    for name in ("resolve", "stat"):
+        counted(Path, name)
+    tracemalloc.start()
+    jobs = plan_outputs(sources, tmp_path / "out", writable=WRITABLE)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len({job.target for job in jobs}) == len(jobs) == len(sources)
+    assert calls["_key"] < 5 * len(sources), "many files of one name do not ask for each other's"
+    assert calls["resolve"] + calls["stat"] < 20, "the disk is asked for folders, not for files"
+    assert held < 150 * len(sources), "bytes: the names, no paths"
+
+
 NAMES = st.text(alphabet="aAßsé\u0301-2", min_size=1, max_size=3)
 SUFFIXES = st.sampled_from(["", ".png", ".PNG", ".jpg", ".gif", ".gif.png"])
-RELATIVE = st.tuples(st.sampled_from(["", "b/", "B/"]), NAMES, SUFFIXES).map(lambda parts: Path("".join(parts)))
+RELATIVE = st.tuples(st.sampled_from(["", "b/", "B/"]), NAMES, SUFFIXES).map("".join)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.lists(RELATIVE, max_size=12))
-def test_every_source_has_a_target_of_its_own(relatives: list[Path]) -> None:
-    sources = [Source(Path(f"/nowhere/{i}"), relative, Path("/nowhere")) for i, relative in enumerate(relatives)]
+def test_every_source_has_a_target_of_its_own(relatives: list[str]) -> None:
     wanted = [files._with_suffix(relative, WRITABLE, {}) for relative in relatives]
-    targets = files._distinct(sources, wanted)
+    targets = files._distinct(relatives, wanted)
     keys = [files._key(target) for target in targets]
     assert len(set(keys)) == len(keys)
-    for target, name, key in zip(targets, wanted, map(files._key, wanted), strict=True):
+    for target, name, key in zip(map(Path, targets), map(Path, wanted), map(files._key, wanted), strict=True):
         assert target.parent == name.parent
         assert target.suffix == name.suffix
         if [files._key(other) for other in wanted].count(key) == 1:

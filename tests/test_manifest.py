@@ -330,6 +330,23 @@ def test_a_failed_job_is_not_finished(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / NAME).read_bytes()
 
 
+def test_a_manifest_is_read_in_pieces_that_are_shorter_than_its_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = many(tmp_path, 20)
+    with Manifest(tmp_path / "out", work="one") as manifest:
+        for job in jobs:
+            do(manifest, job)
+    monkeypatch.setattr(module, "_CHUNK", 50)
+    place = tmp_path / "out" / NAME
+    with Manifest(tmp_path / "out", work="one") as manifest, place.open("ab") as torn:
+        torn.write(b'{"version": 1, "target": "0/')
+        torn.flush()
+        assert all(manifest.finished(job) for job in jobs)
+        torn.truncate(10)  # by somebody who may not
+        assert manifest.finished(jobs[0])
+
+
 def test_a_folder_is_never_finished(tmp_path: Path) -> None:
     """Its time says nothing about the files in it."""
     (job,) = jobs_in(tmp_path, "frames/1.png")

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cyclegan import files
 from cyclegan.cli.display import Display
 from cyclegan.cli.runs import runs as runs_verb
 from cyclegan.errors import InputError
 from cyclegan.experiment import Experiment
+from cyclegan.locks import lock
 from cyclegan.media.sounds.wav import encode_wav
 from cyclegan.reporting.advice import Story, advise
 from cyclegan.reporting.chart import BINS, Chart, Level, Mark, Series, tick_texts, ticks
@@ -159,7 +159,7 @@ def test_states_are_told_from_names_and_text(tmp_path: Path) -> None:
 
 def test_training_is_what_a_living_process_holds(tmp_path: Path) -> None:
     folder = make(tmp_path / "run", WHOLE, saved=600)
-    with files.lock(folder):
+    with lock(folder):
         text = (folder / ".lock").read_text()
         assert state(folder) == "training"
         assert (folder / ".lock").read_text() == text

@@ -31,10 +31,10 @@ from tiny import (
     stop_after,
 )
 
-from cyclegan import files
 from cyclegan.checkpoint import Checkpoint
 from cyclegan.errors import CheckpointError, InputError, StoppedEarly, StylError, UsageError
 from cyclegan.experiment import Experiment
+from cyclegan.locks import lock
 from cyclegan.training.run import train
 from cyclegan.training.trainer import Trainer
 
@@ -197,7 +197,7 @@ def test_a_flipped_bit_in_weights_is_noticed(straight: Path, tmp_path: Path) -> 
 
 
 def test_a_folder_is_held_by_one_run(folders: Folders, tmp_path: Path) -> None:
-    with files.lock(tmp_path), pytest.raises(StylError, match=f"in use by process {os.getpid()} on ") as caught:
+    with lock(tmp_path), pytest.raises(StylError, match=f"in use by process {os.getpid()} on ") as caught:
         play(folders, tmp_path)
     assert caught.value.code == 2
     assert play(folders, tmp_path, "training.images=2").images == 2

@@ -1,5 +1,6 @@
 """styl evaluate: how far translations are from real pictures, in figures that others can compare with."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -76,7 +77,7 @@ def evaluate(
     return 1 if found.damaged else 0
 
 
-def _jobs(source: Path, save: Path | None) -> list[Job]:
+def _jobs(source: Path, save: Path | None) -> Sequence[Job]:
     sources = collect([source])
     return plan_outputs(sources, save, writable={".png"}) if save else [Job(s.path, s.path) for s in sources]
 

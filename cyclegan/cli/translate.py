@@ -1,7 +1,7 @@
 """styl translate: pictures, films, recordings and folders through a trained network."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -112,7 +112,7 @@ def translate(
     return _report(done, _about(name, translator) | {"passed_over": passed}, jobs, output, as_json)
 
 
-def _newest(jobs: list[Job]) -> str:
+def _newest(jobs: Sequence[Job]) -> str:
     """Return the newest run of voices where all is sound, else of pictures."""
     from cyclegan.catalog import newest_run
 
@@ -134,18 +134,20 @@ def _about(name: str, translator: "Applied") -> dict[str, Any]:
     return {"model": name, "from": translator.source, "to": translator.target}
 
 
-def _begun(translator: "Applied", jobs: list[Job]) -> str:
+def _begun(translator: "Applied", jobs: Sequence[Job]) -> str:
     """Say between which domains a translator works, on how many files, and how."""
     way = f"{translator.source} to {translator.target}"
     return f"{way}, {_many(jobs)}, on {translator.device} in {translator.precision}"
 
 
-def _jobs(inputs: list[Path], output: Path, wanted: str | None, *, suffixes: Collection[str] = SUFFIXES) -> list[Job]:
+def _jobs(
+    inputs: list[Path], output: Path, wanted: str | None, *, suffixes: Collection[str] = SUFFIXES
+) -> Sequence[Job]:
     sources = collect(inputs, suffixes=suffixes, otherwise=SOUND_SUFFIXES)
     return plan_outputs(sources, output, writable=WRITTEN_SUFFIXES, renamed=renamed(wanted))
 
 
-def _frame_jobs(inputs: list[Path], output: Path, wanted: str | None) -> list[Job]:
+def _frame_jobs(inputs: list[Path], output: Path, wanted: str | None) -> Sequence[Job]:
     """Pair each folder of numbered frames with a folder, or with a film where one is asked for."""
     suffix = f".{wanted.lower().removeprefix('.')}" if wanted else ""
     if suffix and suffix not in FILM_SUFFIXES:
@@ -181,11 +183,11 @@ def _rate(fps: str) -> Fraction:
     return rate
 
 
-def _many(jobs: list[Job]) -> str:
+def _many(jobs: Sequence[Job]) -> str:
     return "1 file" if len(jobs) == 1 else f"{len(jobs):,} files"
 
 
-def _report(done: Any, about: dict[str, Any], jobs: list[Job], output: Path, as_json: bool) -> int:
+def _report(done: Any, about: dict[str, Any], jobs: Sequence[Job], output: Path, as_json: bool) -> int:
     summary = about | done.encode()
     if (about["passed_over"] or not done.whole) and output.is_dir():
         write_atomic(output / "summary.json", json.dumps(summary, indent=2).encode())

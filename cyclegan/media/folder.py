@@ -3,7 +3,7 @@
 import difflib
 import os
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -28,7 +28,15 @@ def pictures(folder: Path, *, suffixes: Collection[str] = PICTURE_SUFFIXES) -> l
     What is a picture is told by its suffix. Hidden files and folders are skipped, linked folders entered once. The list
     may be empty: see no_pictures.
     """
-    return sorted(_files(folder, suffixes), key=lambda path: os.fsencode(path.relative_to(folder).as_posix()))
+    return [folder / name for name in names(folder, suffixes=suffixes)]
+
+
+def names(folder: Path, *, suffixes: Collection[str] = PICTURE_SUFFIXES) -> list[str]:
+    """List pictures as `pictures` does, each by its name below `folder`, with "/" between folders.
+
+    A million names take a tenth of the memory and of the time of as many paths.
+    """
+    return sorted(_files(folder, suffixes), key=os.fsencode)
 
 
 def passed_over(folders: Iterable[Path]) -> dict[str, int]:
@@ -36,7 +44,7 @@ def passed_over(folders: Iterable[Path]) -> dict[str, int]:
 
     The most frequent suffix comes first. Raises InputError as `pictures` does.
     """
-    found = Counter(path.suffix.lower() for folder in folders for path in _files(folder, UNREAD_SUFFIXES))
+    found = Counter(Path(name).suffix.lower() for folder in folders for name in _files(folder, UNREAD_SUFFIXES))
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -47,8 +55,8 @@ def told_passed_over(counts: Mapping[str, int]) -> str:
     return "; ".join([f"passed over: {numbers}", *(f"{extra.install} reads {extra.format}" for extra in missing)])
 
 
-def _files(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
-    """Yield the files below a folder that have one of the suffixes, in any order; raise InputError."""
+def _files(folder: Path, suffixes: Collection[str]) -> Iterator[str]:
+    """Yield the names of files below a folder that have one of the suffixes, in any order; raise InputError."""
     if not folder.is_dir():
         raise (
             not_there(folder)
@@ -56,29 +64,35 @@ def _files(folder: Path, suffixes: Collection[str]) -> Iterator[Path]:
             else InputError(f"{shown(folder)}: not a folder", hint="name the folder that holds the pictures")
         )
     try:
-        yield from (path for path in _walk(folder) if path.suffix.lower() in suffixes and path.is_file())
+        yield from _walk(folder, suffixes)
     except OSError as error:
         where = shown(error.filename or folder)
         raise InputError(f"{where}: {error.strerror}", hint="check that the folder may be read") from error
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield what is not hidden and no folder; real folders before linked ones, so that a link hides no real name."""
-    real, linked = [folder], list[Path]()
-    seen = set[tuple[int, int]]()
+def _walk(folder: Path, suffixes: Collection[str]) -> Iterator[str]:
+    """Yield the names of files below `folder`; real folders before linked ones, so that a link hides no real name."""
+    real, linked, seen, endings = [""], deque[str](), set[tuple[int, int]](), tuple(suffixes)
     while real or linked:
-        here = real.pop() if real else linked.pop(0)
-        status = here.stat()
+        below = real.pop() if real else linked.popleft()
+        status = (folder / below).stat()
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
-        for path in sorted(here.iterdir()):
-            if path.name.startswith("."):
-                continue
-            if path.is_dir():
-                (linked if path.is_symlink() else real).append(path)
-            else:
-                yield path
+        folders = list[tuple[str, bool]]()
+        with os.scandir(folder / below) as entries:
+            for entry in filter(_is_there, entries):
+                if entry.is_dir():
+                    folders.append((f"{below}{entry.name}/", entry.is_symlink()))
+                elif entry.name.lower().endswith(endings) and entry.is_file():
+                    yield below + entry.name
+        for name, is_link in sorted(folders):
+            (linked if is_link else real).append(name)
+
+
+def _is_there(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry is to be looked at: it is not hidden, and no link that leads nowhere or to itself."""
+    return not entry.name.startswith(".") and (not entry.is_symlink() or Path(entry.path).exists())
 
 
 def listed(file: Path) -> set[Path]:
@@ -145,24 +159,27 @@ def collect(
     has, one of those that are taken `otherwise`.
     """
     sources = (source for path in paths for source in _sources(path, suffixes, otherwise))
-    return _each_once(sources)
+    return list(sources if len(paths) == 1 else _each_once(sources))
 
 
-def _sources(path: Path, suffixes: Collection[str], otherwise: Collection[str]) -> list[Source]:
+def _sources(path: Path, suffixes: Collection[str], otherwise: Collection[str]) -> Iterator[Source]:
     if path.is_dir():
-        found = pictures(path, suffixes=suffixes) or pictures(path, suffixes=otherwise)
+        found = names(path, suffixes=suffixes) or names(path, suffixes=otherwise)
         if not found:
             raise no_pictures(path, suffixes=suffixes)
-        return [Source(picture, picture.relative_to(path), path) for picture in found]
+        return (Source(name, path) for name in found)
     if path.is_file():
-        return [Source(path, Path(path.name))]
+        return iter([Source(str(path))])
     if not path.exists():
         raise not_there(path)
     raise InputError(f"{shown(path)}: neither a file nor a folder", hint="name a picture or a folder of pictures")
 
 
-def _each_once(sources: Iterable[Source]) -> list[Source]:
-    unique = dict[str, Source]()
+def _each_once(sources: Iterable[Source]) -> Iterator[Source]:
+    """Yield the sources whose places, links left as they are, have not come before."""
+    seen = set[str]()
     for source in sources:
-        unique.setdefault(os.path.abspath(source.path), source)  # noqa: PTH100 - links are left as they are
-    return list(unique.values())
+        place = os.path.abspath(source.path)  # noqa: PTH100
+        if place not in seen:
+            seen.add(place)
+            yield source

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from cyclegan import files
 from cyclegan.errors import InputError, shown
+from cyclegan.locks import held
 from cyclegan.reporting.log import Log, number, read_log
 from cyclegan.reporting.words import printable
 
@@ -137,7 +137,7 @@ def _read(directory: Path, *, skim: bool) -> Run:
     except OSError:
         log, readable = Log(), False
     saved = max(_states(directory), default=None)
-    state: State = "training" if files.held(directory) else _rest(experiment, log, saved)
+    state: State = "training" if held(directory) else _rest(experiment, log, saved)
     if state != "training" and not (readable and experiment):
         state = "damaged"
     return Run(directory, state, experiment, log, saved, _updated(directory))

@@ -25,6 +25,7 @@ from cyclegan.curation.familiar import Familiar
 from cyclegan.devices import cores
 from cyclegan.errors import CheckpointError, InputError, StoppedEarly, shown
 from cyclegan.experiment import Experiment
+from cyclegan.locks import lock
 from cyclegan.media.image import encode_picture
 from cyclegan.media.sounds.wav import encode_wav
 from cyclegan.training.album import Scan
@@ -70,7 +71,7 @@ class RunFolder:
     def __enter__(self) -> "RunFolder":
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            self.lock = files.lock(self.directory)
+            self.lock = lock(self.directory)
             self.lock.__enter__()
             for name in ("", "sheets", "weights", "state", *(["samples"] if isinstance(self.codec, Voice) else [])):
                 (self.directory / name).mkdir(exist_ok=True)

@@ -96,14 +96,12 @@ def translate_files(
     the end. Raises OSError when a target cannot be written.
     """
     start = time.monotonic()
-    for folder in {job.target.parent for job in jobs}:
-        sweep_stale(folder)
     work = _Work(translator, settings, progress, manifest, total=len(jobs))
-    waiting = list(jobs)
+    waiting: Iterable[Job] = jobs
     if isinstance(translator, Translator):
-        long = {job for job in jobs if is_film(job.source) or job.source.is_dir()}
-        stills = (job for job in jobs if job not in long and work.claim(job, again=again))
-        waiting = [*work.stills(translator, stills), *filter(long.__contains__, jobs)]
+        long = list[Job]()
+        stills = (job for job in _without_long(jobs, long) if work.claim(job, again=again))
+        waiting = [*work.stills(translator, stills), *long]
     for job in waiting:
         if work.claim(job, again=again):
             work.alone(job)
@@ -116,6 +114,15 @@ def translate_files(
     return work.summary
 
 
+def _without_long(jobs: Iterable[Job], long: list[Job]) -> Iterator[Job]:
+    """Yield the jobs whose sources may be single pictures; films and folders are put aside on the way."""
+    for job in jobs:
+        if is_film(job.source) or job.source.is_dir():
+            long.append(job)
+        else:
+            yield job
+
+
 class _Work:
     """What is known while files are translated."""
 
@@ -125,9 +132,13 @@ class _Work:
         self.translator, self.settings, self.progress, self.manifest = translator, settings, progress, manifest
         self.summary, self.total = Summary(), total
         self.elsewhere = list[Job]()  # other processes work on these
+        self.swept = set[Path]()  # folders without what killed processes left
 
     def claim(self, job: Job, *, again: bool) -> bool:
         """Tell whether a job is to be done here and now."""
+        if job.target.parent not in self.swept:
+            sweep_stale(job.target.parent)
+            self.swept.add(job.target.parent)
         if self.manifest and not self.manifest.claim(job):
             self.elsewhere.append(job)
             return False

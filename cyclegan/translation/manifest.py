@@ -19,6 +19,7 @@ VERSION = 1
 
 _CLAIMS = 1 << 40  # bytes from here on stand for targets: so far behind any text that none is ever written there
 _TAKEN = {errno.EACCES, errno.EAGAIN}
+_CHUNK = 1 << 20  # bytes read at once
 _PAUSE = 0.05  # seconds between two looks at what another process works on
 
 
@@ -40,7 +41,8 @@ class Manifest:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
         self._descriptor = os.open(self._path, flags, 0o666)
         self._read, self._seen = 0, 0  # bytes taken in as whole lines, and bytes looked at
-        self._entries = dict[str, str]()  # target: see _seal
+        self._entries = dict[str, bytes]()  # target: see _seal
+        self._ways = dict[str, str]()  # from the folder to those of sources and targets, as names begin
         self._claimed = dict[int, dict[str, list[int] | None]]()  # locked byte: targets, and what their sources were
         self._mutex = threading.Lock()  # claims, records and releases may come from three threads
 
@@ -116,15 +118,15 @@ class Manifest:
     def _catch_up(self) -> None:
         """Take in the lines that were written since, by us or others; the last one when it is whole."""
         size = os.fstat(self._descriptor).st_size
-        if size <= self._seen:
-            return
-        os.lseek(self._descriptor, self._read, os.SEEK_SET)
-        text = os.read(self._descriptor, size - self._read)
-        self._seen = self._read + len(text)
-        whole = text.rfind(b"\n") + 1
-        self._read += whole
-        for line in text[:whole].decode("ascii", "replace").split("\n"):
-            if line:
+        while self._seen < size:
+            os.lseek(self._descriptor, self._read, os.SEEK_SET)
+            text = os.read(self._descriptor, _CHUNK + 2 * (self._seen - self._read))
+            if not text:  # cut off by somebody else
+                return
+            self._seen = self._read + len(text)
+            whole = text.rfind(b"\n") + 1
+            self._read += whole
+            for line in filter(None, text[:whole].decode("ascii", "replace").split("\n")):
                 self._take(line)
 
     def _take(self, line: str) -> None:
@@ -141,16 +143,28 @@ class Manifest:
 
     def _name(self, path: Path) -> str:
         """Return a path relative to the folder, the same text on every system and in every locale."""
+        parent, name = os.path.split(os.path.abspath(path))  # noqa: PTH100 - links are left as they are
+        if parent not in self._ways:
+            self._ways[parent] = self._way(parent)
+        return self._ways[parent] + _text(name)
+
+    def _way(self, parent: str) -> str:
+        """Return what leads from the folder to another one, up to the last slash."""
+        if parent == self._folder:
+            return ""
         try:
-            name = os.path.relpath(path, self._folder)
+            return f"{_text(os.path.relpath(parent, self._folder))}/"
         except ValueError:  # on another drive
-            name = os.path.abspath(path)  # noqa: PTH100 - links are left as they are
-        return os.fsencode(name.replace(os.sep, "/")).decode("utf-8", "surrogateescape")
+            return f"{_text(parent).rstrip('/')}/"
 
 
-def _seal(*fields: Any) -> str:
-    """Return what tells one entry from another, as text: tuples of lists take twice the memory."""
-    return repr(fields)
+def _text(name: str) -> str:
+    return os.fsencode(name.replace(os.sep, "/")).decode("utf-8", "surrogateescape")
+
+
+def _seal(*fields: Any) -> bytes:
+    """Return what tells one entry from another, in a few bytes."""
+    return hashlib.blake2b(repr(fields).encode(), digest_size=16).digest()
 
 
 def _stamp(path: Path) -> list[int] | None:
