@@ -3,7 +3,7 @@
 import io
 import itertools
 import pickle
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from cyclegan.chance import seed_for
 from cyclegan.errors import InputError, StoppedEarly
 from cyclegan.experiment import Data
 from cyclegan.training.augment import Geometry
@@ -99,6 +100,17 @@ def test_every_picture_comes_once_in_each_pass_of_its_folder(two: tuple[Path, Pa
         assert len(passes) >= 3
         assert all(sorted(p) == sorted(int(path.stem) for path in domain.train) for p in passes)
         assert len({tuple(p) for p in passes}) == len(passes), "every pass has an order of its own"
+
+
+def test_a_large_folder_is_split_in_linear_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path("photos")
+    paths = [folder / f"{i % 10}/{i:06d}.jpg" for i in range(5_000)]
+    hashed, plain = list[int](), PurePath.__hash__
+    monkeypatch.setattr(PurePath, "__hash__", lambda path: (hashed.append(1), plain(path))[1])
+    domain = Domain.split(folder, held_back=256, seed=3, paths=paths)
+    assert len(hashed) < 3 * len(paths)
+    first = sorted(paths, key=lambda path: seed_for(3, "held back", path.relative_to(folder).as_posix()))[:256]
+    assert domain == Domain(tuple(p for p in paths if p not in first), tuple(sorted(first)))
 
 
 def test_held_back_pictures_are_never_learnt(two: tuple[Path, Path]) -> None:

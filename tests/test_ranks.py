@@ -1,22 +1,30 @@
 """Several processes play as one does, to the last bit; only the first one writes."""
 
+import hashlib
 import json
 import os
+import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny import fork, wait
 
 from cyclegan.checkpoint import Checkpoint
 from cyclegan.cli import app
+from cyclegan.errors import StoppedEarly
 from cyclegan.objectives import History
-from cyclegan.training.ranks import Ranks
+from cyclegan.training import ranks as module
+from cyclegan.training.ranks import Ranks, joined
 
 OPTIONS = [  # everything that draws: history, dropout, places, augmentation, a penalty that comes at times
     *("--preset", "tiny", "--device", "cpu", "--workers", "0", "--images", "24", "--size", "16", "--batch", "2"),
@@ -152,3 +160,53 @@ def test_alone_nothing_is_shared() -> None:
     assert gradient.tolist() == [1.0, 2.0]
     assert ranks.largest(3.0) == 3.0
     assert [t.tolist() for t in ranks.gather(gradient)] == [[1.0, 2.0]]
+
+
+def two_ranks(work: Callable[[Ranks], None], *, step: float) -> list[int]:
+    """Let two forked ranks work together, with so many seconds of patience in a step; return their exit codes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+
+    def play(rank: int) -> None:
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": str(rank), "WORLD_SIZE": "2"}
+        module.STEP = timedelta(seconds=step)
+        try:
+            with joined("cpu") as ranks:
+                work(ranks)
+        except StoppedEarly as error:
+            sys.exit(error.code)
+
+    return [wait(child) for child in [fork(lambda rank=rank: play(rank)) for rank in range(2)]]
+
+
+def test_the_first_rank_may_work_longer_alone_than_a_step_may_take() -> None:
+    text = os.urandom(30_000_000)  # the scan of a hundred thousand pictures
+
+    def scans(ranks: Ranks) -> None:
+        if ranks.first:
+            time.sleep(2)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        assert hashlib.sha256(ranks.told(text if ranks.first else b"")).digest() == hashlib.sha256(text).digest()
+        assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak) / 1024 < 150, "MiB: bytes, not numbers"
+        assert ranks.told(b"") == b""
+        if ranks.first:
+            time.sleep(2)
+        ranks.together()
+        assert ranks.largest(ranks.rank) == 1
+
+    assert two_ranks(scans, step=1) == [0, 0]
+
+
+@pytest.mark.parametrize("lost", ["dead", "hanging"])
+def test_a_lost_rank_ends_the_others_soon_and_in_one_line(lost: str) -> None:
+    def loses(ranks: Ranks) -> None:
+        if not ranks.first:
+            time.sleep(0 if lost == "dead" else 3)
+            os._exit(7)
+        ranks.told(b"before")
+        ranks.largest(1)
+
+    begun = time.monotonic()
+    assert two_ranks(loses, step=1) == [3, 7]
+    assert time.monotonic() - begun < 20

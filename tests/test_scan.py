@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import itertools
+import json
 import os
 import random
 import shutil
@@ -147,6 +148,17 @@ def test_what_was_found_survives_writing_it_down(two: tuple[Path, Path], tmp_pat
         assert Scan.decode(text) is None
     for key in (b'"digest"', b'"albums"', b'"folder"'):
         assert Scan.decode(whole.replace(key, b'"other"')) is None
+
+
+def test_what_is_written_down_takes_little_room_and_what_was_written_before_is_read(two: tuple[Path, Path]) -> None:
+    found = scan(data(*two))
+    text = found.encode()
+    assert len(text) < 55 * 160
+    assert len(text.splitlines()) > 55, "a line a picture, for people"
+    table = json.loads(text)
+    for album, known in zip(table["albums"], found.albums, strict=True):
+        album["pictures"] = {n: [*known.stamps[n], dataclasses.asdict(f)] for n, f in known.facts.items()}
+    assert Scan.decode(json.dumps(table, indent=1).encode()) == found
 
 
 def test_a_disk_that_failed_is_asked_again(two: tuple[Path, Path]) -> None:

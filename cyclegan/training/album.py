@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ FORMAT = 1
 CONSTANT = 1.0  # levels of 255; below 0.4, the ε = 1e-5 of instance norm is all that is left to divide by
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What one file holds: the hash of its bytes, the picture's size, and why it cannot be decoded, if it cannot.
 
@@ -41,6 +42,28 @@ class Facts:
         """
         constant = self.spread < CONSTANT and not self.seconds
         return self.problem or ("all of one colour" if constant else "")
+
+    def encode(self) -> dict[str, Any]:
+        """Return the facts as plain values, without those that say nothing."""
+        seen = {"digest": self.digest, "height": self.height, "width": self.width}
+        seen |= {"spread": self.spread, "colour": self.colour}
+        heard = {"problem": self.problem, "seconds": self.seconds, "rate": self.rate}
+        return seen | {name: value for name, value in heard.items() if value}
+
+    @classmethod
+    def decode(cls, table: Mapping[str, Any]) -> "Facts":
+        """Return the facts that were encoded; raises ValueError, TypeError or KeyError for anything else."""
+        for name, value in table.items():
+            kinds = _KINDS[name]
+            if type(value) not in kinds or (str not in kinds and not 0 <= value < LARGE):
+                raise ValueError(name)
+        return cls(**table)
+
+
+LARGE = 1 << 53  # no fact about a file is a number beyond it
+_KINDS: dict[str, tuple[type, ...]] = dict.fromkeys(("digest", "problem"), (str,))
+_KINDS |= dict.fromkeys(("height", "width", "rate"), (int,))
+_KINDS |= dict.fromkeys(("spread", "colour", "seconds"), (float, int))
 
 
 @dataclass(frozen=True)
@@ -94,27 +117,19 @@ class Scan:
         return hashlib.sha256(json.dumps(contents).encode()).hexdigest()
 
     def encode(self) -> bytes:
-        """Return the scan as JSON, for decode."""
-        albums = [
-            {
-                "name": album.name,
-                "folder": str(album.folder),
-                "pictures": {n: [*album.stamps[n], asdict(facts)] for n, facts in album.facts.items()},
-            }
-            for album in self.albums
-        ]
-        table = {"format": FORMAT, "fingerprint": self.fingerprint, "unstored": self.unstored, "albums": albums}
-        return json.dumps(table, indent=1).encode()
+        """Return the scan as JSON, a line a picture, for decode."""
+        head = json.dumps({"format": FORMAT, "fingerprint": self.fingerprint, "unstored": self.unstored})
+        return f'{head[:-1]}, "albums": [{", ".join(map(_encoded, self.albums))}]}}'.encode()
 
     @classmethod
     def decode(cls, text: bytes) -> "Scan | None":
         """Return the scan that was encoded; None for anything else, since all of it can be found out again."""
         try:
-            table = json.loads(text)
+            table = json.loads(text, object_hook=lambda found: Facts.decode(found) if "digest" in found else found)
             if table["format"] != FORMAT:
                 return None
-            return cls(tuple(map(_album, table["albums"])), tuple(table["unstored"]))
-        except (ValueError, TypeError, KeyError, RecursionError):
+            return cls(tuple(map(_decoded, table["albums"])), tuple(map(_text, table["unstored"])))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
 
     @classmethod
@@ -123,10 +138,26 @@ class Scan:
         return cls.decode(file.read_bytes()) if file.is_file() else None
 
 
-def _album(table: Mapping[str, Any]) -> Album:
-    pictures = table["pictures"]
-    stamps = {name: (int(entry[0]), int(entry[1])) for name, entry in pictures.items()}
-    return Album(table["name"], Path(table["folder"]), stamps, {n: Facts(**entry[2]) for n, entry in pictures.items()})
+def _encoded(album: Album) -> str:
+    head = json.dumps({"name": album.name, "folder": str(album.folder)})
+    pictures = (json.dumps({name: [*album.stamps[name], facts.encode()]}) for name, facts in album.facts.items())
+    lines = ",\n".join(picture[1:-1] for picture in pictures)
+    return f'{head[:-1]}, "pictures": {{\n{lines}\n}}}}'
+
+
+def _decoded(table: Mapping[str, Any]) -> Album:
+    stamps, facts = dict[str, tuple[int, int]](), dict[str, Facts]()
+    for name, (size, time, found) in table["pictures"].items():
+        if (type(size), type(time), type(found)) != (int, int, Facts):
+            raise TypeError(name)
+        stamps[_text(name)], facts[name] = (size, time), found
+    return Album(_text(table["name"]), Path(_text(table["folder"])), stamps, facts)
+
+
+def _text(name: str) -> str:
+    """Return a name as it is; raises TypeError or ValueError for what no file can be called."""
+    os.fsencode(name)
+    return name
 
 
 def differences(old: Scan, new: Scan) -> list[str]:

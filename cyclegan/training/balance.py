@@ -61,11 +61,11 @@ def balanced(
     if data.balance == "none":
         return None
     if not ranks.first:
-        return _told(None, ranks)
+        return _decoded(ranks.told(b""))
     about = {"pictures": looked.fingerprint, "folders": list(data.folders), "seed": experiment.seed}
     about |= {"how": data.balance, "alpha": data.balance_alpha}  # weights go by path: a folder that moved is new
     found = Balance.load(directory / MEMORY, about=about) or _found(experiment, about, device=device, tell=tell)
-    return _told(found, ranks) if ranks.count > 1 else found
+    return _decoded(ranks.told(found.encode())) if ranks.count > 1 else found
 
 
 def _found(experiment: Experiment, about: Mapping[str, Any], *, device: str, tell: Tell) -> Balance:
@@ -143,8 +143,6 @@ def _what_was_done(judged: Findings, values: Tensor, *, what: str = "pictures") 
     return "; ".join([*parts, f"{rare} {what} in all shown more than {RARE:g}x"])
 
 
-def _told(found: Balance | None, ranks: Ranks) -> Balance:
-    text = found.encode() if found else b""
-    letters = torch.tensor(list(text), dtype=torch.uint8)
-    table = json.loads(ranks.shared({"balance": letters})["balance"].numpy().tobytes())
+def _decoded(text: bytes) -> Balance:
+    table = json.loads(text)
     return Balance(table["weights"], table["line"], table["about"])

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import functools
+import heapq
 import itertools
 import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -64,8 +65,10 @@ class Domain:
         count = min(held_back, len(paths) // 10)
         if count < 2:
             return cls(tuple(paths), tuple(paths[:held_back]))
-        chosen = sorted(paths, key=lambda p: seed_for(seed, "held back", p.relative_to(folder).as_posix()))[:count]
-        return cls(tuple(p for p in paths if p not in set(chosen)), tuple(sorted(chosen)))
+        begins = len((folder / "name").as_posix()) - len("name")
+        chosen = heapq.nsmallest(count, paths, key=lambda p: seed_for(seed, "held back", p.as_posix()[begins:]))
+        apart = set(chosen)
+        return cls(tuple(p for p in paths if p not in apart), tuple(sorted(chosen)))
 
 
 @functools.lru_cache(maxsize=8)

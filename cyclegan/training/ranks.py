@@ -6,14 +6,17 @@ One process alone is the usual case, and every operation then does nothing.
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from cyclegan.errors import UsageError
+from cyclegan.errors import StoppedEarly, UsageError
 
 State = dict[str, Tensor]
+STEP = timedelta(minutes=10)  # that one rank waits for another in the middle of a step, before it gives up
+WORK = timedelta(days=7)  # while the first rank scans folders, validates or saves; a rank that dies is noticed at once
 
 
 class Ranks:
@@ -41,12 +44,22 @@ class Ranks:
         """Return rank 0's tensors by name, whatever this rank has."""
         return state
 
+    def told(self, text: bytes) -> bytes:
+        """Return rank 0's bytes, whatever this rank has."""
+        return text
+
+    def together(self) -> None:
+        """Wait until every rank is here, however long the first one has worked alone."""
+
 
 class ManyRanks(Ranks):
     """Ranks that talk through torch.distributed: NCCL between GPUs, gloo for the rest."""
 
     def __init__(self) -> None:
         self.rank, self.count = dist.get_rank(), dist.get_world_size()
+        patient = dist.new_group(backend="gloo", timeout=WORK)
+        assert isinstance(patient, dist.ProcessGroup)
+        self.patient = patient
 
     def average_(self, tensors: Sequence[Tensor]) -> None:
         """Replace tensors, in place, by their mean over the ranks: one message, whatever their number."""
@@ -71,13 +84,22 @@ class ManyRanks(Ranks):
     def shared(self, state: State) -> State:
         """Return rank 0's tensors by name, on the CPU; the run folder need not be visible to the others."""
         described = [[(name, tuple(t.shape), t.dtype) for name, t in state.items()]]
-        dist.broadcast_object_list(described)
+        dist.broadcast_object_list(described, group=self.patient)
         received = {}
         for name, shape, dtype in described[0]:
             tensor = state[name].cpu().contiguous() if self.first else torch.empty(shape, dtype=dtype)
-            dist.broadcast(tensor, 0)
+            dist.broadcast(tensor, 0, group=self.patient)
             received[name] = tensor
         return received
+
+    def told(self, text: bytes) -> bytes:
+        """Return rank 0's bytes, whatever this rank has."""
+        letters = torch.frombuffer(bytearray(text), dtype=torch.uint8) if text else torch.empty(0, dtype=torch.uint8)
+        return self.shared({"text": letters})["text"].numpy().tobytes()
+
+    def together(self) -> None:
+        """Wait until every rank is here, however long the first one has worked alone."""
+        dist.barrier(group=self.patient)
 
 
 def local_device(device: str) -> str:
@@ -97,18 +119,26 @@ def neighbours() -> int:
 
 @contextlib.contextmanager
 def joined(device: str) -> Iterator[Ranks]:
-    """Join the other processes, where there are any, for as long as the block lasts."""
+    """Join the other processes, where there are any, for as long as the block lasts.
+
+    Raises UsageError where they do not find each other, and StoppedEarly where one is lost.
+    """
     if not launched():
         yield Ranks()
         return
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
     try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo")
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo", timeout=STEP)
     except (ValueError, RuntimeError) as error:
         what = f"the processes do not find each other: {error}".splitlines()[0]
         raise UsageError(what, hint="torchrun --nproc-per-node 2 -m cyclegan train …") from None
     try:
         yield ManyRanks()
+    except RuntimeError as error:
+        if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+            raise
+        what = "another process of this training has ended, or gives no answer"
+        raise StoppedEarly(what, hint="look at what it said; the same command goes on from what was saved") from error
     finally:
         dist.destroy_process_group()

@@ -104,6 +104,7 @@ def _train(experiment: Experiment, directory: Path, how: Circumstances, ranks: R
         batches.settle_from = round(experiment.training.images * (1 - experiment.training.decay))
     codec = codec_for(experiment, batches, directory)
     folder = RunFolder(directory, experiment, codec=codec)
+    ranks.together()  # recordings have been analysed
     if ranks.largest(folder.finished):
         images = folder.state.about["images"] if folder.state else 0
         return Outcome(directory, images, already=True, passed_over=passed)
@@ -138,6 +139,7 @@ def _carry_on(
     """
     every, ranks = run.experiment.every, trainer.ranks
     diary = Diary(run, batches, features, objective=trainer.objective) if ranks.first else None
+    ranks.together()
     ledger = Ledger(ranks, files=lambda report: batches.named(report.images - report.batch, report.batch))
     ledger.logged = (trainer.images, trainer.seconds)
     ways = [run.codec.of(domain) for domain in run.experiment.data.domains]
@@ -150,10 +152,13 @@ def _carry_on(
             line = ledger.line(seconds=trainer.seconds)
             if diary:
                 run.line(line)
-        if diary and (report.progress >= 1 or report.every(every.sheet)):
+        look, save = report.progress >= 1 or report.every(every.sheet), stop or report.every(every.save)
+        if diary and look:
             diary.look(trainer)
-        if diary and (stop or report.every(every.save)):
+        if diary and save:
             run.save(trainer)
+        if look or save:
+            ranks.together()
         if stop:
             return signal
     return None

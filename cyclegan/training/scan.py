@@ -5,8 +5,11 @@ content, so that a folder may move. Nothing is ever written beside the pictures.
 """
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,7 +17,7 @@ from cyclegan.devices import cores
 from cyclegan.errors import InputError, shown
 from cyclegan.experiment import Data
 from cyclegan.media.folder import listed as listed_in
-from cyclegan.media.folder import no_pictures, pictures
+from cyclegan.media.folder import names, no_pictures
 from cyclegan.training.album import Album, Facts, Scan
 from cyclegan.training.augment import Geometry
 from cyclegan.training.medium import Array, Medium
@@ -24,6 +27,7 @@ Tell = Callable[[int, int], None]
 Reader = Callable[[Path], Array]
 A = TypeVar("A")
 B = TypeVar("B")
+AHEAD = 16  # items for each thread that wait to be worked on, or to be asked for
 
 
 def scan(
@@ -44,12 +48,11 @@ def scan(
     medium = medium or Geometry(data)
     listed = [_list(folder, name, only, medium) for folder, name in zip(data.folders, _names(data), strict=True)]
     known, contents = _known(listed, earlier), _by_content(earlier)
-    fresh = [album.folder / n for album, k in zip(listed, known, strict=True) for n in album.stamps if n not in k]
-    digests = dict(zip(fresh, _at_once(_digest, fresh, tell=lambda done, of: None), strict=True))
     albums = []
     for album, facts in zip(listed, known, strict=True):
-        new = {n: digests[album.folder / n] for n in album.stamps if n not in facts}
-        found = facts | {n: contents.get(d.digest, d) for n, d in new.items()}
+        fresh = [n for n in album.stamps if n not in facts]
+        digests = _at_once(partial(_digest, album.folder), fresh, tell=lambda done, of: None)
+        found = facts | {n: contents.get(d.digest, d) for n, d in zip(fresh, digests, strict=True)}
         albums.append(Album(album.name, album.folder, album.stamps, {n: found[n] for n in album.stamps}))
     result = _decode(albums, data, medium, tell=tell, read=read or medium.read)
     _check(result, medium, strict=strict)
@@ -61,14 +64,14 @@ def _names(data: Data) -> Sequence[str]:
 
 
 def _list(folder: str, name: str, only: set[Path] | None, medium: Medium) -> Album:
-    paths = pictures(Path(folder), suffixes=medium.suffixes)
-    if not paths:
-        raise no_pictures(Path(folder), suffixes=medium.suffixes)
-    paths = paths if only is None else [path for path in paths if path.resolve() in only]
-    if not paths:
+    place = Path(folder)
+    found = names(place, suffixes=medium.suffixes)
+    if not found:
+        raise no_pictures(place, suffixes=medium.suffixes)
+    found = found if only is None else [n for n in found if (place / n).resolve() in only]
+    if not found:
         raise InputError(f"{shown(folder)}: the list names none of its pictures", hint="look at data.only, or --only")
-    stamps = {path.relative_to(folder).as_posix(): _stamp(path) for path in paths}
-    return Album(name, Path(folder), stamps, {})
+    return Album(name, place, {n: _stamp(place / n) for n in found}, {})
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -93,9 +96,9 @@ def _by_content(earlier: Scan | None) -> dict[str, Facts]:
     return {facts.digest: facts for album in albums for facts in album.facts.values() if facts.digest}
 
 
-def _digest(path: Path) -> Facts:
+def _digest(folder: Path, name: str) -> Facts:
     try:
-        with path.open("rb") as file:
+        with (folder / name).open("rb") as file:
             return Facts(digest=hashlib.file_digest(file, "sha256").hexdigest()[:32])
     except OSError as error:
         return Facts(problem=error.strerror or "cannot be read")
@@ -163,9 +166,12 @@ def _examine(path: Path, facts: Facts, medium: Medium, builders: Sequence[Builde
 
 def _at_once(work: Callable[[A], B], items: Sequence[A], *, tell: Tell) -> Iterator[B]:
     """Yield the result of every item, in order; decoders leave Python alone, so that threads use all cores."""
-    pool = ThreadPoolExecutor(max(2, cores()))
+    threads = max(2, cores())
+    pool, waiting, rest = ThreadPoolExecutor(threads), deque[Future[B]](), iter(items)
     try:
-        for done, result in enumerate(pool.map(work, items), start=1):
+        for done in range(1, len(items) + 1):
+            waiting.extend(pool.submit(work, item) for item in islice(rest, threads * AHEAD - len(waiting)))
+            result = waiting.popleft().result()
             tell(done, len(items))
             yield result
     finally:

@@ -4,8 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from cyclegan.errors import UsageError, shown
 from cyclegan.experiment import Data
 from cyclegan.training.album import Scan, differences
@@ -34,7 +32,7 @@ def survey(
     other pictures, unless `changed` allows it.
     """
     if not ranks.first:
-        return _told(b"", ranks)
+        return _decoded(ranks.told(b""))
     earlier = Scan.load(directory / MEMORY)
     found = scan(
         data,
@@ -45,12 +43,11 @@ def survey(
     )
     if earlier and any((directory / "state").glob("*.safetensors")) and not changed:
         _refuse(differences(earlier, found), directory, called=medium.called if medium else "pictures")
-    return _told(found.encode(), ranks) if ranks.count > 1 else found
+    return _decoded(ranks.told(found.encode())) if ranks.count > 1 else found
 
 
-def _told(text: bytes, ranks: Ranks) -> Scan:
-    letters = torch.tensor(list(text), dtype=torch.uint8)
-    told = Scan.decode(ranks.shared({"scan": letters})["scan"].numpy().tobytes())
+def _decoded(text: bytes) -> Scan:
+    told = Scan.decode(text)
     assert told, "what was encoded a moment ago"
     return told
 
