@@ -635,6 +635,32 @@ def test_a_full_disk_ends_the_training_early_wherever_it_fills_up(
     mounted(work, tmp_path)
 
 
+def test_a_disk_that_holds_what_is_written_suffices_to_begin_and_to_go_on(folders: Folders, tmp_path: Path) -> None:
+    options, slack = ("translator.width=16", "every.sheet=100", "training.decay=0"), 1 << 20  # headers, log and sheets
+    play(folders, tmp_path / "straight", *options)
+    one = state(tmp_path / "straight", 16).stat().st_size
+    weights = (tmp_path / "straight" / "weights" / "last.safetensors").stat().st_size
+    assert one > 2 * slack, "or it would show nothing"
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def work(mount: Callable[..., None]) -> None:
+        mount("tmpfs", disk, "tmpfs", 0, "size=32m")
+        for images, needed in ((8, 3 * one + 2 * weights), (16, one)):
+            for left, suffices in ((needed - slack, False), (needed + slack, True)):
+                room = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+                (disk / "filler").write_bytes(b"\0" * (room - left))
+                if suffices:
+                    play(folders, disk / "run", *options, f"training.images={images}")
+                else:
+                    with pytest.raises(InputError, match=r"the disk has \d+ MB free, saving needs \d+ MB"):
+                        play(folders, disk / "run", *options, f"training.images={images}")
+                (disk / "filler").unlink()
+        assert result(disk / "run")[:3] == result(tmp_path / "straight")[:3]
+
+    mounted(work, tmp_path)
+
+
 def test_a_folder_that_turns_read_only_ends_the_training_early(
     folders: Folders, straight: Path, run: Path, tmp_path: Path
 ) -> None:

@@ -162,6 +162,18 @@ def test_averages_are_shown_and_put_back_exactly() -> None:
     assert any(moved(one.objective, live))
 
 
+@pytest.mark.parametrize("kept", [0, 3, 50])
+def test_the_size_of_a_state_is_known_before_the_first_step(kept: int) -> None:
+    one = trainer(f"objective.history={kept}", "training.ema=100")
+    sizes = [one.state_size(fake=4 * 3 * 16 * 16)]
+    for step in range(max(2, kept)):
+        one.play([noise(step, count=1)])
+        sizes.append(one.state_size(fake=4 * 3 * 16 * 16))
+    counts = 4 * len([name for name in one.state() if name.endswith(".step")])
+    assert set(sizes) <= {sizes[0], sizes[0] + counts}
+    assert sum(tensor.nbytes for tensor in one.state().values()) == sizes[-1]
+
+
 def test_without_an_average_the_networks_themselves_are_shown() -> None:
     one = trainer()
     before = frozen(one.objective)

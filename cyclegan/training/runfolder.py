@@ -215,11 +215,17 @@ class RunFolder:
         self.state = Checkpoint(about, {})  # the tensors are the trainer's now
 
     def _check_room(self, trainer: Trainer) -> None:
-        """Refuse to begin where two states and one being written would not fit."""
-        need = 3 * 4 * sum(t.numel() for t in trainer.objective.parameters()) * 4
+        """Refuse to begin where the disk cannot hold two states, the weights twice, and a state being written."""
+        size = self.experiment.data.size
+        rows = self.codec.coefficients if isinstance(self.codec, Voice) else size
+        state = trainer.state_size(fake=4 * self.codec.channels * rows * size)
+        weights = sum(tensor.nbytes for tensor in self._weights(trainer).tensors.values())
+        kept = [*self._states(), *(self.directory / f"weights/{name}.safetensors" for name in ("last", "best"))]
+        there = sum(path.stat().st_size for path in kept if path.is_file())
+        need = max(state, (KEPT + 1) * state + 2 * weights - there)  # the oldest state goes once the newest is written
         free = shutil.disk_usage(self.directory).free
         if free < need:
-            what = f"{shown(self.directory)}: the disk has {free >> 20} MB free, saving needs {need >> 20} MB"
+            what = f"{shown(self.directory)}: the disk has {free >> 20} MB free, saving needs {-(-need >> 20)} MB"
             raise InputError(what, hint="make room, or -o chooses another folder")
 
     def line(self, line: Line) -> None:

@@ -210,6 +210,18 @@ class Trainer:
             state |= {f"average.{i}": t for i, t in enumerate(self.average.kept)}
         return state
 
+    def state_size(self, *, fake: int) -> int:
+        """Return how many bytes the state comes to once Adam has moved and histories, of `fake` bytes each, are full."""
+        coming = sum(
+            2 * p.nbytes
+            for player, optimizer in self.optimizers.items()
+            for p in self.parameters[player]
+            if p not in optimizer.state
+        )
+        histories = [module for module in self.objective.modules() if isinstance(module, History)]
+        coming += sum((history.size - len(history.kept)) * fake for history in histories)
+        return coming + sum(tensor.nbytes for tensor in self.state().values())
+
     def restore(self, state: Mapping[str, Tensor], *, images: int, seconds: float) -> None:
         """Take up a state where it was left."""
         parts: dict[str, dict[str, Tensor]] = {}
