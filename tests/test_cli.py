@@ -433,7 +433,9 @@ def test_films_and_folders_go_along_and_a_second_run_redoes_nothing(styl: Run) -
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGTERM")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130), (signal.SIGKILL, -9)]
+)
 def test_a_stopped_film_leaves_nothing_behind(number: int, code: int, here: Path) -> None:
     make(here / "long.mp4", Recipe(count=3000))
     words = ["translate", "long.mp4", "-m", "model.safetensors", "-o", "out", "--device", "cpu"]
@@ -573,6 +575,7 @@ def failing(error: BaseException) -> Callable[..., None]:
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), 3, "error: not enough memory\n"),
         (Stopped(signal.SIGINT), 130, "error: stopped by Ctrl-C\n"),
         (Stopped(signal.SIGTERM), 143, "error: stopped by SIGTERM\n"),
+        (Stopped(signal.SIGHUP), 129, "error: stopped by SIGHUP\n"),
         (StylError("two\nlines \x1b[31mred\x07", hint="\tx\ny"), 2, "error: two lines \\x1b[31mred\\x07\n  x y\n"),
     ],
     ids=lambda value: repr(value)[:40],

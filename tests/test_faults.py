@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import fcntl
 import json
 import os
 import resource
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
 import types
 from collections.abc import Callable, Iterator
@@ -151,7 +153,7 @@ def gone(group: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_to_the_whole_group_saves_and_leaves_no_orphan(
     folders: Folders, tmp_path: Path, number: int, code: int
 ) -> None:
@@ -165,9 +167,43 @@ def test_a_signal_to_the_whole_group_saves_and_leaves_no_orphan(
     assert time.monotonic() - begun < 10
     until(lambda: gone(child), seconds=10)
     text = said.read_text()
-    assert f"saved at {states(run)[-1]:,} images; the same command goes on" in text
+    assert f"saved at {states(run)[-1]:,} images; the same command goes on" in text, "also of SIGHUP: into a file"
     assert "Traceback" not in text
     assert log(run)[-1]["images"] == states(run)[-1], "no step is lost"
+
+
+def test_a_terminal_that_is_closed_ends_a_training_as_sigterm_does(folders: Folders, tmp_path: Path) -> None:
+    run, (ours, theirs) = tmp_path / "run", os.openpty()
+
+    def work() -> None:
+        os.setsid()
+        fcntl.ioctl(1, termios.TIOCSCTTY, 0)
+        os.close(ours)
+        styl([*words(folders, run, *ENDLESS), "--workers", "2"])
+
+    child = fork(work, said=Path(os.ttyname(theirs)))
+    os.close(theirs)
+    while not grown(run, 3)():
+        os.read(ours, 1 << 16)  # what is shown, or the child would wait for a reader
+    os.close(ours)
+    assert wait(child) == 129
+    assert log(run)[-1]["images"] == states(run)[-1], "no step is lost"
+
+
+def test_nohup_is_respected(folders: Folders, tmp_path: Path) -> None:
+    run, said = tmp_path / "run", tmp_path / "said.txt"
+
+    def work() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what nohup does
+        styl([*words(folders, run, *ENDLESS), "--workers", "0"])
+
+    child = fork(work, said=said)
+    until(grown(run, 2), pid=child)
+    os.kill(child, signal.SIGHUP)
+    lines = len(log_whole(run))
+    until(grown(run, lines + 2), pid=child)
+    os.kill(child, signal.SIGTERM)
+    assert wait(child) == 143
 
 
 @pytest.mark.parametrize("where", ["step", "save"])

@@ -1,7 +1,8 @@
 """The edge: whatever happens inside, a person reads at most three lines, and a script a documented exit code.
 
 0 all done; 1 finished, some inputs failed; 2 wrong use or unusable input; 3 stopped early, the same command goes on;
-70 a bug of ours; 130 and 143 stopped by Ctrl-C and SIGTERM; 141 nobody reads the output any more.
+70 a bug of ours; 129, 130 and 143 stopped by a closed terminal (SIGHUP), Ctrl-C and SIGTERM; 141 nobody reads the
+output any more.
 """
 
 import contextlib
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from cyclegan.errors import StylError, out_of_memory, shown
+from cyclegan.hangup import mute_terminal
 
 LOG = Path("styl.log")
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}
@@ -50,11 +52,11 @@ def guarded(app: Callable[..., Any]) -> NoReturn:
 
 
 class Stopped(BaseException):
-    """Ctrl-C or SIGTERM on their way out. Not a KeyboardInterrupt, which Typer takes for itself without a word."""
+    """A signal on its way out. Not a KeyboardInterrupt, which Typer takes for itself without a word."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
-        self.name, self.code = "Ctrl-C" if number == signal.SIGINT else "SIGTERM", 128 + number
+        self.name, self.code = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name, 128 + number
 
 
 @contextlib.contextmanager
@@ -62,9 +64,12 @@ def stoppable() -> Iterator[None]:
     """Let signals unwind what is under way, so that nothing half-written stays; a training has its own way."""
 
     def stop(number: int, frame: object) -> NoReturn:
+        if signal.Signals(number).name == "SIGHUP":
+            mute_terminal()
         raise Stopped(number)
 
     known: dict[int, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    known |= {signal.SIGHUP: signal.SIG_DFL} if hasattr(signal, "SIGHUP") else {}
     ours = [number for number, usual in known.items() if signal.getsignal(number) == usual]  # not what is ignored
     for number in ours:
         signal.signal(number, stop)

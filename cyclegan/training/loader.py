@@ -16,6 +16,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from cyclegan.errors import StoppedEarly
+from cyclegan.training.signals import STOPPING
 
 ASK = 1  # seconds between two looks whether the workers still live
 DEATHS = 2  # so many end a training: the first may have been bad luck
@@ -132,8 +133,8 @@ def _quiet_worker(_: int) -> None:
     import cv2
 
     threading.Thread(target=_follow_parent, daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(0)
 
 

@@ -76,8 +76,8 @@ def train(
     each (None: one fewer than there are cores for it, at most 4). `features` are what held-back pictures are measured
     by, see `cyclegan.metrics.features`. `strict` refuses folders with files that cannot be read; `changed_data` lets a
     run go on with other pictures than it was begun with. `tell` is given every line of the log as it is written, and
-    notes. Ctrl-C and SIGTERM save within a step. Raises UsageError, InputError, CheckpointError, and StoppedEarly when
-    a disk is full, memory is used up, or a loss is no number.
+    notes. Ctrl-C, SIGTERM and SIGHUP save within a step. Raises UsageError, InputError, CheckpointError, and
+    StoppedEarly when a disk is full, memory is used up, a process is lost, or a loss is no number.
     """
     if isinstance(experiment.codec, Voice) and features != "auto":
         what = f"--features {features}: measures pictures, not voices"

@@ -1,10 +1,14 @@
-"""Ctrl-C and SIGTERM: finish the step, save, leave; a second Ctrl-C leaves at once."""
+"""Ctrl-C, SIGTERM and a closed terminal (SIGHUP): finish the step, save, leave; a second Ctrl-C leaves at once."""
 
 import signal
 import threading
 import time
 from types import FrameType, TracebackType
 
+from cyclegan.hangup import mute_terminal
+
+HANGUP = getattr(signal, "SIGHUP", None)  # Windows has none
+STOPPING = [number for number in (signal.SIGINT, signal.SIGTERM, HANGUP) if number is not None]
 ECHO = 0.3  # seconds within which launchers repeat to each process what was sent to all of them
 
 
@@ -12,7 +16,7 @@ class Interruption:
     """Notes a signal while its block lasts: ``received`` is the signal's number, or None.
 
     A second Ctrl-C is handed to whoever heard signals before, and so unwinds what is under way. A second SIGTERM says
-    nothing new: `timeout` and torchrun send each signal twice.
+    nothing new: `timeout` and torchrun send each signal twice. What is ignored stays ignored: nohup ignores SIGHUP.
     """
 
     def __init__(self) -> None:
@@ -21,7 +25,8 @@ class Interruption:
     def __enter__(self) -> "Interruption":
         self.before = {}
         if threading.current_thread() is threading.main_thread():
-            self.before = {s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)}
+            heard = [number for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN]
+            self.before = {number: signal.signal(number, self._note) for number in heard}
         return self
 
     def __exit__(
@@ -31,6 +36,8 @@ class Interruption:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if number == HANGUP:
+            mute_terminal()
         if self.received is None:
             self.received, self.at = number, time.monotonic()
         elif number == signal.SIGINT and time.monotonic() - self.at > ECHO:

@@ -211,7 +211,8 @@ class Trainer:
         return state
 
     def state_size(self, *, fake: int) -> int:
-        """Return how many bytes the state comes to once Adam has moved and histories, of `fake` bytes each, are full."""
+        """Return how many bytes the state comes to once Adam has moved and histories, of `fake` bytes a picture, are
+        full."""
         coming = sum(
             2 * p.nbytes
             for player, optimizer in self.optimizers.items()
