@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from cyclegan.translation import detail
-from cyclegan.translation.detail import reduced, with_detail
+from cyclegan.translation.detail import reduced, resized, with_detail
 
 
 def picture(height: int, width: int, *, seed: int = 0) -> Tensor:
@@ -28,6 +28,15 @@ def test_a_translation_that_changes_nothing_gives_the_original_back(height: int,
     assert result.shape == original.shape
     assert result.dtype == torch.uint8
     assert (result.float() - original.float()).abs().mean() < 1.5
+
+
+def test_pictures_are_resized_alike_however_they_lie() -> None:
+    original = picture(33, 47)
+    for size in ([9, 14], [1, 2], [2, 1], [80, 90]):
+        expected = F.interpolate(original, size=size, mode="bicubic", antialias=True)
+        assert torch.equal(resized(original, size), expected)
+    mean = original.float().mean((2, 3))
+    assert (resized(original, [1, 1])[..., 0, 0] - mean).abs().max() < 5, "of planes, torch fails"
 
 
 def test_colour_comes_from_the_translation_and_detail_from_the_original() -> None:
@@ -98,7 +107,7 @@ def test_small_pictures_stay_and_constants_too() -> None:
 LARGE = """
 import resource, sys, torch
 sys.path.insert(0, {root!r})
-from cyclegan.translation.detail import reduced, with_detail
+from cyclegan.translation.detail import reduced, resized, with_detail
 torch.set_num_threads(1)
 def run(side):
     original = torch.zeros(side, side, 3, dtype=torch.uint8).permute(2, 0, 1)[None]

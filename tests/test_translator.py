@@ -15,7 +15,7 @@ from cyclegan.codecs import Pictures
 from cyclegan.errors import CheckpointError, InputError, UsageError
 from cyclegan.networks import ResNet, UNet, initialise
 
-SIZES = [(1, 1), (3, 2), (8, 8), (17, 31), (1, 40), (64, 48), (65, 66)]
+SIZES = [(1, 1), (3, 2), (8, 8), (17, 31), (1, 40), (64, 48), (65, 66), (80, 80), (1, 2000), (2000, 1)]
 
 
 class Shift(nn.Module):
@@ -61,10 +61,12 @@ def saved(path: Path, *, seed: int = 0, **changes: Any) -> Path:
 @pytest.mark.parametrize(("height", "width"), SIZES)
 @pytest.mark.parametrize("network", [ResNet(width=4, blocks=1), UNet(width=4, depth=3)], ids=["resnet", "unet"])
 def test_every_size_comes_back_as_it_was(network: nn.Module, height: int, width: int) -> None:
-    translator = Translator(network, codec=Pictures(), source="a", target="b")
-    result = translator(noise(height, width))
-    assert result.shape == (height, width, 3)
-    assert result.dtype == np.uint8
+    options: list[dict[str, int]] = [{}, {"scale_to": 1}, {"scale_to": 2}, {"tile": 0}, {"tile": 16}]
+    for chosen in options:
+        translator = Translator(network, codec=Pictures(), source="a", target="b", **chosen)  # type: ignore[arg-type]
+        result = translator(noise(height, width))
+        assert result.shape == (height, width, 3)
+        assert result.dtype == np.uint8
 
 
 def test_values_are_rounded_and_clamped() -> None:

@@ -21,14 +21,14 @@ def reduced(pixels: Tensor, short_side: int) -> Tensor:
     scale = short_side / min(height, width)
     if scale >= 1:
         return pixels
-    size = [max(1, round(height * scale)), max(1, round(width * scale))]
-    return _resized(pixels, size)
+    return resized(pixels, [max(1, round(height * scale)), max(1, round(width * scale))])
 
 
-def _resized(pixels: Tensor, size: list[int]) -> Tensor:
-    """Resize uint8 pictures by antialiased bicubic, which torch does in bytes on a CPU only."""
-    if pixels.device.type == "cpu":
-        return F.interpolate(pixels, size=size, mode="bicubic", antialias=True)
+def resized(pixels: Tensor, size: list[int]) -> Tensor:
+    """Resize uint8 pictures (N, 3, H, W) by antialiased bicubic, which torch does in bytes on a CPU only."""
+    if pixels.device.type == "cpu":  # channels last: of planes it takes five times as long, and fails for one pixel
+        lying = pixels.contiguous(memory_format=torch.channels_last)
+        return F.interpolate(lying, size=size, mode="bicubic", antialias=True)
     exact = F.interpolate(pixels.float(), size=size, mode="bicubic", antialias=True)
     return exact.round_().clamp_(0, 255).to(torch.uint8)
 
@@ -39,8 +39,7 @@ def with_detail(small: Tensor, *, original: Tensor) -> Tensor:
     if small.shape[-2:] == (height, width):
         return small
     size = list(small.shape[-2:])
-    before = _resized(original, size)
-    change = small.float() - _luminance(before)
+    change = small.float() - _luminance(resized(original, size))
     wide = F.interpolate(change, size=[size[0], width], mode="bicubic")
     rows, weights = _taps(size[0], height, device=small.device)
     result = torch.empty_like(original)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as nnf
 
 from cyclegan import catalog
 from cyclegan.errors import InputError
@@ -18,6 +17,7 @@ from cyclegan.files import Job
 from cyclegan.media.image import read_rgb, write_picture
 from cyclegan.metrics.distances import diversity, fid, kid, kid_of_subsets
 from cyclegan.metrics.features import Features
+from cyclegan.translation.detail import resized
 from cyclegan.translation.progress import Progress
 from cyclegan.translation.translator import Translator
 
@@ -47,7 +47,7 @@ class Size:
         if self.fit == "stretch":
             wanted = [self.side, self.side]
         if wanted != [height, width]:
-            pictures = nnf.interpolate(pictures, size=wanted, mode="bicubic", antialias=True)
+            pictures = resized(pictures, wanted).contiguous()
         top, left = ((length - self.side) // 2 for length in wanted)
         return pictures[:, :, top : top + self.side, left : left + self.side]
 
