@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cyclegan.errors import InputError, UsageError, did_you_mean, shown
+from cyclegan.files import read_regular
 from cyclegan.recipes import (
     GAN,
     VAE,
@@ -261,7 +262,7 @@ def _parse(source: str) -> Table:
         text = (resources.files("cyclegan") / "presets" / f"{source}.toml").read_text("utf-8")
     elif Path(source).suffix == ".toml":
         try:
-            text = Path(source).read_bytes().decode("utf-8", "surrogateescape")  # names of folders may be any bytes
+            text = read_regular(Path(source)).decode("utf-8", "surrogateescape")  # names of folders may be any bytes
         except OSError as error:
             what = f"{shown(source)}: cannot be read: {error.strerror}"
             raise InputError(what, hint="name a preset or a TOML file") from None

@@ -21,6 +21,7 @@ from cyclegan.errors import InputError, UsageError, shown
 _TEMPORARY = re.compile(r"\.styl-(\d{1,9})-[0-9a-f]{8}\.tmp")
 _AS_THEY_ARE: Mapping[str, str] = MappingProxyType({})
 _NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+LIMIT = 1 << 30  # bytes of what a run writes down about itself
 _CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EACCES}
 
 
@@ -102,6 +103,21 @@ def write_atomic(path: Path, data: bytes) -> None:
     """
     with atomic(path) as temporary, temporary.open("xb") as file:
         file.write(data)
+
+
+def read_regular(path: Path, *, limit: int = LIMIT) -> bytes:
+    """Return what a regular file holds; raise OSError for any other, and for one of more than `limit` bytes.
+
+    A pipe would be waited for, and a device read, for ever.
+    """
+    access = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, access), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        if status.st_size > limit:
+            raise OSError(errno.EFBIG, f"larger than {limit >> 20:,} MB", str(path))
+        return file.read(limit)
 
 
 @contextlib.contextmanager

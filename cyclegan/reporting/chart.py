@@ -97,12 +97,13 @@ class _Axes:
 
 def ticks(low: float, high: float, *, about: int = 4) -> list[float]:
     """Return round numbers (1, 2 or 5 times a power of ten apart) from at most `low` to at least `high`."""
-    span = high - low if high > low else abs(high) or 1.0
+    span = high - low if high - low > 1e-6 * abs(high) else abs(high) or 1.0
     rough = span / about
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(max(high, low + step / 2) / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
+    digits = 3 - math.floor(math.log10(step))  # as many as tell them apart, whatever their size
+    return [round(i * step, digits) for i in range(first, last + 1)]
 
 
 def tick_texts(values: Sequence[float]) -> list[str]:

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cyclegan.files import read_regular
+
 Figures = Mapping[str, Mapping[str, float]]  # {domain translated to, or drawn: {"kid": …, "diversity": …}}
 UNKNOWN = math.nan
+LARGEST, SMALLEST = 1e15, 1e-9  # of numbers that are told apart
 _TAIL = 8  # lines at the end of which one has losses
 
 
@@ -83,7 +86,7 @@ def read_log(path: Path, *, skim: bool = False) -> Log:
     With `skim` only the last lines of losses are read, which is much faster.
     """
     try:
-        texts = path.read_bytes().decode("utf-8", "replace").splitlines()
+        texts = read_regular(path).decode("utf-8", "replace").split("\n")
     except FileNotFoundError:
         return Log()
     if skim:
@@ -106,13 +109,17 @@ def _lines(texts: list[str]) -> Iterator[dict[str, Any]]:
             line = json.loads(text)
         except (ValueError, RecursionError):  # torn by a crash
             continue
-        if isinstance(line, dict) and math.isfinite(number(line.get("images"))):
+        if isinstance(line, dict) and 0 <= number(line.get("images")) < LARGEST:
             yield line
 
 
 def number(value: object) -> float:
-    """Return a number as a float, and anything else as NaN."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else UNKNOWN
+    """Return a number as a float that can be drawn: what is too large is infinite; NaN for anything else."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return UNKNOWN
+    if not abs(value) < LARGEST:
+        return math.inf if value > 0 else -math.inf if value < 0 else UNKNOWN
+    return float(value) if abs(value) > SMALLEST else 0.0
 
 
 def _step(line: Mapping[str, Any]) -> Step:

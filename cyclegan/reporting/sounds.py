@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import count, permutations
 from pathlib import Path
 
-from cyclegan.files import plain
+from cyclegan.files import plain, read_regular
 from cyclegan.reporting.listening import address
 from cyclegan.reporting.page import Sounds
 from cyclegan.reporting.runs import Run
@@ -32,7 +32,7 @@ def sounds(run: Run) -> Iterator[Sounds]:
 def _read(path: Path) -> str:
     """Return a WAV as an address that holds it, "" where there is none."""
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except OSError:
         return ""
     return address(data, kind="audio/wav") if data.startswith(b"RIFF") else ""

@@ -12,7 +12,9 @@ def decimals(value: float, places: int = 1) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in its two largest units: "3 d 4 h", "2 h 05 min", "7 min 30 s", "12 s"."""
+    """Return a time in its two largest units: "3 d 4 h", "2 h 05 min", "7 min 30 s", "12 s"; unknown: an ellipsis."""
+    if not math.isfinite(seconds):
+        return "…"
     whole = round(max(0.0, seconds))
     if whole >= _DAY:
         return f"{whole // _DAY} d {whole % _DAY // 3600} h"
@@ -29,5 +31,9 @@ def aimed(domain: str, figures: Iterable[str]) -> str:
 
 def printable(text: str) -> str:
     """Return a name as printable text: bytes that are none in UTF-8, and control characters, are written out."""
-    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else _written_out(c) for c in text)
+
+
+def _written_out(character: str) -> str:
+    is_byte = "\udc80" <= character <= "\udcff"  # as surrogateescape reads what is no UTF-8
+    return f"\\x{ord(character) - 0xDC00:02x}" if is_byte else character.encode("unicode_escape").decode()

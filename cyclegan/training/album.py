@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cyclegan.errors import shown
+from cyclegan.files import read_regular
 from cyclegan.training.medium import Medium
 from cyclegan.training.store import Store, place_of
 
@@ -135,7 +136,10 @@ class Scan:
     @classmethod
     def load(cls, file: Path) -> "Scan | None":
         """Read what an earlier scan wrote down; None where there is none, or none that is whole."""
-        return cls.decode(file.read_bytes()) if file.is_file() else None
+        try:
+            return cls.decode(read_regular(file))
+        except OSError:
+            return None
 
 
 def _encoded(album: Album) -> str:

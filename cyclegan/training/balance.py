@@ -1,6 +1,7 @@
 """Which pictures are shown more often: the debiasing VAE, what it finds, and what comes of it, kept with a run."""
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from cyclegan.curation.findings import Findings, findings, looked_at
 from cyclegan.curation.latent import LOST, WHOLE
 from cyclegan.curation.resample import Weights, lowered, nearest, published
 from cyclegan.experiment import Data, Experiment
+from cyclegan.files import read_regular
 from cyclegan.recipes import Voice
 from cyclegan.training.acquaintance import DATA, Gathered, Weigh, acquaint, described, gather
 from cyclegan.training.album import Scan
@@ -47,9 +49,11 @@ class Balance:
     def load(cls, file: Path, *, about: Mapping[str, Any]) -> "Balance | None":
         """Read what was found earlier; None where there is none, or none for these pictures and options."""
         try:
-            table = json.loads(file.read_bytes())
-            return cls(table["weights"], table["line"], table["about"]) if table["about"] == about else None
-        except (OSError, ValueError, TypeError, KeyError):
+            table = json.loads(read_regular(file))
+            weights, line = table["weights"], table["line"]
+            sound = isinstance(line, str) and all(0 <= float(value) < math.inf for value in weights.values())
+            return cls(weights, line, table["about"]) if sound and table["about"] == about else None
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
             return None
 
 

@@ -112,8 +112,9 @@ class RunFolder:
         if balance:
             self._write(BALANCE, balance.encode())
         self._write("environment.json", json.dumps(describe(trainer.device), indent=2).encode())
-        kept = [line for line in self.log_lines() if line["images"] <= trainer.images and "failed" not in line]
-        self._write("log.jsonl", "".join(json.dumps(line) + "\n" for line in kept).encode())
+        lines = self._log().items()
+        kept = [text for text, line in lines if line["images"] <= trainer.images and "failed" not in line]
+        self._write("log.jsonl", "".join(f"{text}\n" for text in kept).encode())
         if tensorboard:
             self.board = Board(self.directory / "tensorboard", images=trainer.images, notes=self.notes)
 
@@ -163,19 +164,30 @@ class RunFolder:
             try:
                 old.unlink(missing_ok=True)
             except OSError as error:
-                note = f"{shown(old)}: cannot be removed: {error.strerror}"
-                self.notes.extend([note] if note not in self.notes else [])
+                self._note(f"{shown(old)}: cannot be removed: {error.strerror}")
 
     def log_lines(self) -> list[Line]:
-        """Return the log's lines; one that was torn by a crash ends it."""
-        lines: list[Line] = []
+        """Return the log's lines, without those that are none; raises CheckpointError where it is no file to read."""
+        return list(self._log().values())
+
+    def _log(self) -> dict[str, Line]:
+        """Return the lines by the texts they are."""
         path = self.directory / "log.jsonl"
-        for text in path.read_text("utf-8", "replace").splitlines() if path.exists() else ():
-            try:
-                lines.append(json.loads(text))
-            except ValueError:
-                break
-        return lines
+        try:
+            texts = files.read_regular(path).decode("utf-8", "replace").split("\n")
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            what = f"{shown(path)}: cannot be read: {error.strerror}"
+            raise CheckpointError(what, hint="move it away, and the run goes on with a new one") from None
+        found = {text: _line(text) for text in texts if text}
+        spoiled = [text for text in texts[:-1] if text and not found[text]]  # the last one may be torn by a crash
+        if spoiled:
+            self._note(f"{shown(path)}: {len(spoiled)} of its lines cannot be read and are left out")
+        return {text: line for text, line in found.items() if line}
+
+    def _note(self, note: str) -> None:
+        self.notes.extend([note] if note not in self.notes else [])
 
     def _weights(self, trainer: Trainer, **more: float) -> Checkpoint:
         at, seen = self.seen
@@ -243,6 +255,17 @@ class RunFolder:
 
     def _disk(self) -> "_Disk":
         return _Disk(self.directory)
+
+
+def _line(text: str) -> Line | None:
+    """Return a line of the log; None for one that was torn by a crash, or holds other than was written."""
+    try:
+        line = json.loads(text)
+        images, kid = line["images"], line.get("kid", 0.0)
+        sound = type(images) is int and images >= 0 and type(kid) in (int, float) and math.isfinite(kid)
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
+        return None
+    return line if sound else None
 
 
 def numbers(trainer: Trainer) -> dict[str, torch.Tensor]:

@@ -33,7 +33,7 @@ def survey(
     """
     if not ranks.first:
         return _decoded(ranks.told(b""))
-    earlier = Scan.load(directory / MEMORY)
+    earlier, begun = Scan.load(directory / MEMORY), any((directory / "state").glob("*.safetensors"))
     found = scan(
         data,
         medium=medium,
@@ -41,7 +41,9 @@ def survey(
         strict=strict,
         tell=lambda done, of: tell({"looked": done, "of": of}),
     )
-    if earlier and any((directory / "state").glob("*.safetensors")) and not changed:
+    if begun and not (earlier and len(earlier.albums) == len(found.albums)):
+        tell({"note": f"{shown(directory / MEMORY)}: cannot be read, so that changes of the folders go unnoticed"})
+    elif begun and earlier and not changed:
         _refuse(differences(earlier, found), directory, called=medium.called if medium else "pictures")
     return _decoded(ranks.told(found.encode())) if ranks.count > 1 else found
 
