@@ -21,7 +21,7 @@ from torch.nn.functional import conv2d
 from cyclegan.bench import cases, floor, memory, rows, timing
 from cyclegan.bench.cases import Case, Move
 from cyclegan.bench.floor import Floor, Work
-from cyclegan.bench.timing import About, Failed, Timing
+from cyclegan.bench.timing import About, Failed, Round, Timing
 from cyclegan.catalog import load
 from cyclegan.checkpoint import Checkpoint
 from cyclegan.cli import app
@@ -100,6 +100,19 @@ def test_the_floor_is_what_binds() -> None:
     assert 2 * Work(1, 2) + Work(3, 4) == Work(5, 8)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_operations_of_a_case_are_timed_by_themselves(precision: str) -> None:
+    case = Case("train", (32, 32), preset="cyclegan-2017", precision=precision, settings=TINY)
+    work = cases.work_of_training(case.experiment(), case.shape, precision=precision)
+    kinds = {name.split()[0] for name in work.operations}
+    assert kinds >= {"aten.convolution.default", "aten.convolution_backward.default"}
+    assert len(work.operations) < 60, "each shape once"
+    assert 1e6 < work.rate("cpu", precision=precision, seconds=0.0) < 1e16
+    assert Work(1, 1).rate("cpu", precision=precision, seconds=0.0) == 0
+    assert SOLID.seconds(Work(8e9, 0), precision="fp32", rate=2e9) == 4, "nothing is faster than its own operations"
+    assert SOLID.seconds(Work(8e9, 0), precision="fp32", rate=1e6) == 8
+
+
 def test_this_machine_has_a_floor() -> None:
     found = floor.measure("cpu", seconds=0.0)
     assert found.rates.keys() == {"fp32", "bf16"}
@@ -126,6 +139,31 @@ def test_laps_and_their_median(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(played) == 6
 
 
+@pytest.mark.parametrize(
+    ("times", "settles", "played", "lap", "lost"),
+    [
+        ([30, 1, 1.02], 0, 3, 1, 29.02),  # compiled on the first step
+        ([0.4, 0.1, 0.02, 0.0201], 0, 4, 5, 0.4601),
+        ([5, 4], 0, 2, 1, 1),  # long steps are not waited for
+        ([0.1, 0.1, 0.1, 7, 0.05, 0.05], 5, 5, 2, 7.1),  # compiled on the way
+        ([0.01, 0.02] * 99, 0, 50, 10, 0.25),  # never settles
+    ],
+)
+def test_a_case_is_warm_when_its_steps_take_the_same(
+    times: list[float], settles: int, played: int, lap: int, lost: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, steps = [0.0], iter(times)
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: clock[0])
+    count = list[int]()
+
+    def play() -> None:
+        count.append(1)
+        clock[0] += next(steps)
+
+    assert timing._warmed(Move(play, settles=settles), "cpu") == (lap, pytest.approx(lost))
+    assert len(count) == played
+
+
 class FakePlayer:
     """A case that notes when it plays, and fails where its name says so."""
 
@@ -147,10 +185,10 @@ class FakePlayer:
             unable(self)
         return About(1, 10, "fp32", Work(1e9, 0), "cpu", 100 << 20)
 
-    def round(self, seconds: float) -> tuple[float, int]:
+    def round(self, seconds: float) -> Round:
         self.played.append(str(self.name))
         self.number += 1
-        return float(self.number), self.number << 20
+        return Round(float(self.number), self.number << 20, 0.5, 10.0 - self.number)
 
 
 def unable(player: FakePlayer) -> About:
@@ -172,6 +210,7 @@ def test_rounds_alternate_forwards_and_backwards(fake: list[str]) -> None:
     assert fake == ["a", "b", "b", "a", "a", "b", "b ends", "unable ends", "a ends"]
     assert [one.rounds for one in found] == [[1, 2, 3], [], [1, 2, 3]]
     assert (found[0].seconds, found[0].peak, len(told)) == (2, 3 << 20, 9)
+    assert (found[0].warm_up, found[0].rate) == (0.5, 9.0), "the best of the rounds"
     assert found[1].error == "not enough memory"
     with pytest.raises(UsageError):
         timing.alternate(["a", "wrong"], prepare=cases.prepare, repeats=1, seconds=1)

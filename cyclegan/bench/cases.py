@@ -65,10 +65,14 @@ class Case:
 
 @dataclass(frozen=True)
 class Move:
-    """Something to time, and for how much of a step it counts: where steps differ, each kind is timed by itself."""
+    """Something to time, and for how much of a step it counts: where steps differ, each kind is timed by itself.
+
+    It `settles` after so many steps, where something happens on the way.
+    """
 
     play: Callable[[], object]
     share: float = 1.0
+    settles: int = 0
 
 
 @dataclass(frozen=True)
@@ -146,12 +150,17 @@ def prepare_translating(case: Case) -> Prepared:
 
 def through(translator: Any, case: Case, play: Callable[[], object], pictures: int, start: int) -> Prepared:
     """Return what takes so many pictures through a translator, ready to be timed."""
+    from cyclegan.translation.anysize import COMPILING, OFTEN
+
     precision = str(translator.precision)
     shadow = copy.deepcopy(translator.paint.network).to("cpu").float()
     parameters = sum(p.numel() for p in shadow.parameters())
     shape = (1, *case.shape[1:])
     one = work_of_translating(shadow, shape, precision=precision) if parameters else Work(0, 0)  # another runtime's
-    return Prepared([Move(play)], pictures, parameters, precision, pictures * one, translator.device, start)
+    compiling = OFTEN + 2 if translator.device.startswith(COMPILING) else 0
+    return Prepared(
+        [Move(play, settles=compiling)], pictures, parameters, precision, pictures * one, translator.device, start
+    )
 
 
 def translator_of(case: Case) -> Any:

@@ -6,7 +6,19 @@ from typing import Any
 from cyclegan.bench.floor import Floor
 from cyclegan.bench.timing import Timing
 
-HEAD = ("what", "with", "size", "batch", "precision", "device", "a step", "pictures/s", "of the floor", "memory")
+HEAD = (
+    "what",
+    "with",
+    "size",
+    "batch",
+    "precision",
+    "device",
+    "a step",
+    "pictures/s",
+    "of the floor",
+    "memory",
+    "warm-up",
+)
 
 
 def row(timing: Timing, floor: Floor) -> dict[str, Any]:
@@ -15,13 +27,14 @@ def row(timing: Timing, floor: Floor) -> dict[str, Any]:
     asked = {name: value for name, value in dataclasses.asdict(case).items() if value not in (None, ())}
     if about is None or timing.error:
         return asked | {"error": timing.error}
-    least, seconds = floor.seconds(about.work, precision=about.precision), timing.seconds
+    least, seconds = floor.seconds(about.work, precision=about.precision, rate=timing.rate), timing.seconds
     return asked | {
         "precision": about.precision,
         "device": about.device,
         "pictures_per_second": round(about.pictures / seconds, 4),
         "seconds_per_step": round(seconds, 6),
         "seconds_of_rounds": [round(value, 6) for value in timing.rounds],
+        "warm_up_seconds": round(timing.warm_up, 3),
         "pictures_per_step": about.pictures,
         "floor_seconds": round(least, 6),
         "share_of_floor": round(least / seconds, 4) if least else None,
@@ -32,6 +45,7 @@ def row(timing: Timing, floor: Floor) -> dict[str, Any]:
         "parameters": about.parameters,
         "machine": floor.machine,
         "floor": {"flops_per_second": floor.rates, "bytes_per_second": floor.bandwidth},
+        "flops_per_second_alone": round(timing.rate),
     }
 
 
@@ -42,7 +56,7 @@ def cells(found: dict[str, Any]) -> tuple[str, ...]:
     known: tuple[str, ...] = (found["verb"], str(found.get("model", found["preset"])), size, str(found["batch"]))
     known += (found["precision"], found["device"])
     if "error" in found:
-        return (*known, found["error"], "", "", "")
+        return (*known, found["error"], "", "", "", "")
     share = found["share_of_floor"]
     return (
         *known,
@@ -50,6 +64,7 @@ def cells(found: dict[str, Any]) -> tuple[str, ...]:
         f"{found['pictures_per_second']:.3g}",
         f"{100 * share:.0f} %" if share else "",
         f"{found['peak_memory_mib']:,} MiB",
+        spoken(found["warm_up_seconds"]),
     )
 
 
@@ -61,4 +76,4 @@ def spoken(seconds: float) -> str:
 def ground(device: str, floor: Floor) -> str:
     """Return what a device was seen to reach, as a line for people."""
     rates = ", ".join(f"{name} {rate / 1e9:,.0f} GFLOP/s" for name, rate in floor.rates.items())
-    return f"{device}: {rates}, memory {floor.bandwidth / 1e9:,.0f} GB/s; the floor is what would take no longer"
+    return f"{device}: {rates}, memory {floor.bandwidth / 1e9:,.0f} GB/s, or what a row's own operations reach alone"

@@ -20,7 +20,9 @@ from cyclegan.bench.floor import Floor, Work, measure, wait
 from cyclegan.bench.memory import peak
 from cyclegan.errors import StylError, out_of_memory
 
-WARM_UP = 2.0  # seconds, at least a step
+WARM_UP, MOST = 2.0, 50  # seconds and steps after which a case counts as warm, settled or not
+SETTLED = 0.05  # how near the last two steps are to each other where it has settled
+ALONE = 0.25  # of a round's length, for the largest operations by themselves
 LAP = 0.1  # seconds at least between two looks at the clock, or the looking counts
 Prepare = Callable[[Any], Prepared]
 
@@ -37,14 +39,27 @@ class About:
     resident: int
 
 
+@dataclass(frozen=True)
+class Round:
+    """What a round found: seconds a step, the peak of memory in bytes, how much longer the steps took that warmed up,
+    in seconds, and operations a second that the case's own reach by themselves."""
+
+    seconds: float
+    peak: int
+    warm_up: float = 0.0
+    rate: float = 0.0
+
+
 @dataclass
 class Timing:
-    """What was found of a case: seconds a step in each round, the peak of memory in bytes; or why nothing was."""
+    """What was found of a case: seconds a step in each round, and what else they found; or why nothing was."""
 
     case: Any
     about: About | None = None
     rounds: list[float] = field(default_factory=list)
     peak: int = 0
+    warm_up: float = 0.0
+    rate: float = 0.0
     error: str = ""
 
     @property
@@ -81,13 +96,14 @@ class Player:
         assert isinstance(found, About)
         return found
 
-    def round(self, seconds: float) -> tuple[float, int]:
-        """Play for so long, at least a step; return the seconds of a step, and the peak of memory in bytes so far."""
+    def round(self, seconds: float) -> Round:
+        """Play for so long, at least a step, and return what was found."""
         try:
             self._pipe.send(seconds)
         except OSError:
             raise Failed("its process has ended") from None
-        found: tuple[float, int] = self._receive()
+        found = self._receive()
+        assert isinstance(found, Round)
         return found
 
     def _receive(self) -> Any:
@@ -106,17 +122,19 @@ def _serve(prepare: Prepare, case: Any, pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who asks decides what Ctrl-C means
     try:
         ready = prepare(case)
-        facts = (ready.pictures, ready.parameters, ready.precision, ready.work, ready.device, ready.resident)
-        pipe.send(About(*facts))
-        laps: dict[int, int] = {}
+        work = Work(ready.work.flops, ready.work.bytes)
+        pipe.send(About(ready.pictures, ready.parameters, ready.precision, work, ready.device, ready.resident))
+        warm, most = list[tuple[int, float]](), 0
         while True:
             seconds = pipe.recv()
-            laps = laps or {i: _warmed(move, ready.device) for i, move in enumerate(ready.moves)}
+            warm = warm or [_warmed(move, ready.device) for move in ready.moves]
             spent = sum(
-                move.share * median_step(move, ready.device, steps=laps[i], seconds=move.share * seconds)
-                for i, move in enumerate(ready.moves)
+                move.share * median_step(move, ready.device, steps=lap, seconds=move.share * seconds)
+                for move, (lap, _) in zip(ready.moves, warm, strict=True)
             )
-            pipe.send((spent, peak(ready.device)))
+            most = most or peak(ready.device)  # before the operations take memory of their own
+            rate = ready.work.rate(ready.device, precision=ready.precision, seconds=ALONE * seconds)
+            pipe.send(Round(spent, most, sum(lost for _, lost in warm), rate))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # nobody asks any more
     except Exception as error:
@@ -129,15 +147,24 @@ def _reason(error: Exception) -> str:
     return "".join(traceback.format_exception_only(error)).strip().splitlines()[0]
 
 
-def _warmed(move: Move, device: str) -> int:
-    """Play until things are warm, and return how many steps a lap should have."""
-    start, times = time.perf_counter(), list[float]()
-    while not times or (len(times) < 5 and time.perf_counter() - start < WARM_UP):
-        before = time.perf_counter()
+def _warmed(move: Move, device: str) -> tuple[int, float]:
+    """Play until two steps take about the same; return how many a lap should have, and the time lost until then.
+
+    What is compiled, on its first step or later, takes seconds once and is no part of a step.
+    """
+    times = list[float]()
+    while len(times) < max(2, move.settles) or not (_settled(times) or len(times) >= MOST or sum(times[1:]) >= WARM_UP):
+        start = time.perf_counter()
         move.play()
         wait(device)
-        times.append(time.perf_counter() - before)
-    return max(1, round(LAP / min(times)))
+        times.append(time.perf_counter() - start)
+    usual = min(times[-2:])
+    return max(1, round(LAP / usual)), max(0.0, sum(times) - len(times) * usual)
+
+
+def _settled(times: Sequence[float]) -> bool:
+    before, last = times[-2:]
+    return abs(last - before) <= SETTLED * min(last, before)
 
 
 def median_step(move: Move, device: str, *, steps: int, seconds: float) -> float:
@@ -186,8 +213,9 @@ def _introduce(timing: Timing, player: Player) -> None:
 
 
 def _round(timing: Timing, player: Player, seconds: float) -> None:
-    spent, timing.peak = player.round(seconds)
-    timing.rounds.append(spent)
+    found = player.round(seconds)
+    timing.rounds.append(found.seconds)
+    timing.peak, timing.warm_up, timing.rate = found.peak, found.warm_up, max(timing.rate, found.rate)
 
 
 def floors(devices: Sequence[str], *, seconds: float) -> Iterator[tuple[str, Floor]]:
