@@ -15,15 +15,15 @@ for (const frame of document.querySelectorAll(".pair .frame")) {
 
 // Previews on one stage, stepped through by a slider.
 for (const box of document.querySelectorAll(".previews:has(.steps)")) {
-  const [slider, button, stage] = ["input", "button", ".stage div"].map(each => box.querySelector(each));
+  const [slider, button, told, shown] = ["input", "button", ".steps p", ".stage img"].map(each => box.querySelector(each));
   const sheets = [...box.querySelectorAll("[data-at]")].sort((a, b) => a.dataset.at - b.dataset.at).map(
     sheet => [sheet.querySelector("img"), sheet.querySelector("p").textContent]
   ).map(([image, said]) => ({ src: image.src, alt: image.alt, said }));
   let timer = 0;
   const show = () => {
     const { src, alt, said } = sheets[slider.value];
-    Object.assign(stage.querySelector("img"), { src, alt });
-    stage.querySelector("p").textContent = said;
+    Object.assign(shown, { src, alt });
+    told.textContent = said;
     slider.setAttribute("aria-valuetext", said);
   };
   const pause = () => {
@@ -43,7 +43,7 @@ for (const box of document.querySelectorAll(".previews:has(.steps)")) {
     }, 400);
   });
   slider.addEventListener("input", () => { pause(); show(); });
-  box.querySelector("details").remove();
+  for (const surplus of box.querySelectorAll("details, .stage p")) surplus.remove();
   box.querySelector(".steps").hidden = false;
   show();
 }

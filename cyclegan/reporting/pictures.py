@@ -1,7 +1,7 @@
 """Pictures that a page carries inside, no larger than they are seen."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from cyclegan.reporting.document import address
 
 LARGEST = 250_000  # bytes
 STEPS = ((1056, 90), (1056, 75), (800, 75), (640, 65), (480, 50), (320, 30))  # the page's width and less, quality
+Step = tuple[int, int]
 A = TypeVar("A")
 B = TypeVar("B")
 
@@ -30,13 +31,13 @@ class Image:
     height: int
 
 
-def picture(path: Path, *, alt: str, largest: int = LARGEST) -> Image | None:
-    """Return a file as a picture of at most so many bytes, None where it is missing or none."""
+def picture(path: Path, *, alt: str, largest: int = LARGEST, steps: Sequence[Step] = STEPS) -> Image | None:
+    """Return a file as a picture of about so many bytes at most, None where it is missing or none."""
     try:
         pixels = read_rgb(path)
     except (InputError, OSError, MemoryError):
         return None
-    for width, quality in STEPS:
+    for width, quality in steps:
         shown = _narrowed(pixels, width)
         data = encode_picture(shown, suffix=".webp", quality=quality)
         if len(data) <= largest:

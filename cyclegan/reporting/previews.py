@@ -5,24 +5,24 @@ import re
 from collections.abc import Iterator, Sequence
 
 from cyclegan.reporting.page import Previews
-from cyclegan.reporting.pictures import LARGEST, Image, at_once, picture
+from cyclegan.reporting.pictures import LARGEST, STEPS, Image, at_once, picture
 from cyclegan.reporting.runs import Run
 from cyclegan.reporting.words import decimals
 
 ROOM = 5_000_000  # bytes of previews that a page carries
-MOST = 40
+MOST, FEW = 40, 24  # sheets of a page, and so many that are as wide as the page: 160 KB each
 
 
 def previews(run: Run) -> Iterator[Previews]:
     """Yield the sheets to step through, evenly spaced where there are many; the best is seen first, else the last."""
     sheets = {int(p.stem): p for p in run.directory.glob("sheets/*.jpg") if re.fullmatch(r"[0-9]{1,15}", p.stem)}
     best = run.log.best.images if run.log.best else 0
-    chosen = spread(sorted(sheets), always=best)
-    largest = min(LARGEST, ROOM // max(1, len(chosen)))
+    chosen = spread(sorted(sheets), always=best, most=MOST)
+    largest, steps = min(LARGEST, ROOM // max(1, len(chosen))), STEPS[1 if len(chosen) <= FEW else 2 :]
 
     def read(images: int) -> Image | None:
         alt = f"Sheet of held-back {run.things} after {images:,} {run.seen} seen"
-        return picture(sheets[images], alt=alt, largest=largest)
+        return picture(sheets[images], alt=alt, largest=largest, steps=steps)
 
     shown = {images: image for images, image in at_once(chosen, read).items() if image}
     if shown:
@@ -35,7 +35,7 @@ def previews(run: Run) -> Iterator[Previews]:
         )
 
 
-def spread(values: Sequence[int], *, always: int, most: int = MOST) -> list[int]:
+def spread(values: Sequence[int], *, always: int, most: int) -> list[int]:
     """Return at most about so many of ascending values, evenly spaced, with the first, the last and one more."""
     if len(values) <= most:
         return list(values)
