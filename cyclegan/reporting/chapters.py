@@ -13,7 +13,7 @@ from cyclegan.reporting.tellings import PICTURES, RECORDINGS, Telling
 from cyclegan.reporting.words import decimals, duration, printable
 
 ROOM = 60  # thumbnails a section
-CLUSTERS, MEMBERS = 24, 8  # clusters of near-duplicates, and of each
+CLUSTERS, MEMBERS = 40, 8  # clusters of near-duplicates, and of each
 LISTED = 60  # names of files a folder
 CLEAR = 0.9  # share told apart, from which the folders differ clearly
 A = TypeVar("A")

@@ -39,7 +39,7 @@ def write_inspection(findings: Findings, target: Path) -> None:
         step=told.advice(findings, here=here),
         chapters=found,
         selection=selection(findings),
-        train=f"styl train {told.typed_folders(findings, here=here)} --only good.txt",
+        train=_train(findings, here),
         thumbnails=spectrograms(shots) if heard else thumbnails(shots),
         samples=samples_of(list(paired)) if heard else {},
         wide=heard or all(folder["median"][0] > folder["median"][1] for folder in findings["folders"]),
@@ -48,6 +48,13 @@ def write_inspection(findings: Findings, target: Path) -> None:
         written=time.strftime("%Y-%m-%d %H:%M"),
     )
     write_atomic(target, page)
+
+
+def _train(findings: Findings, here: Path) -> str:
+    """Return what takes the list; one folder alone is learnt to be drawn, which voices are not."""
+    one = len(findings["folders"]) == 1
+    line = f"styl train {told.typed_folders(findings, here=here)}{' --preset vae' * one} --only good.txt"
+    return "" if one and told.sounds(findings) else line
 
 
 def _verdict(findings: Findings) -> tuple[str, str, str]:

@@ -62,7 +62,6 @@ class Bar:
     value: str
     length: float
     tone: int | None = None
-    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,8 @@ def examples(run: Run) -> Iterator[Block]:
 
 def distances(run: Run) -> Iterator[Distances]:
     """Yield how far translations are from what is real, if that was measured."""
-    if groups := _distances(run):
-        note = (
-            f"KID × 1000: how far held-back {run.things} are from real ones; 0: not to be told apart. Lower is better."
-        )
+    if groups := _groups(run):
+        note = f"KID × 1000: how far held-back {run.things} are from real ones; 0: not to be told apart."
         yield Distances("Distance from real ones", groups, note)
 
 
@@ -50,7 +48,7 @@ def outcome(run: Run) -> str:
 def _nearer(gain: float, name: str) -> str:
     if abs(gain) < EQUAL:
         return f"no nearer to {printable(name)}"
-    return f"{abs(100 * gain):.0f} % {'nearer to' if gain > 0 else 'further from'} {printable(name)}"
+    return f"{abs(100 * gain):,.0f} % {'nearer to' if gain > 0 else 'further from'} {printable(name)}"
 
 
 def _gain(before: Figures, after: Figures, domain: str) -> float:
@@ -59,7 +57,7 @@ def _gain(before: Figures, after: Figures, domain: str) -> float:
     return 1 - max(end, 0.0) / start if start > 0 else math.nan
 
 
-def _distances(run: Run) -> dict[str, list[Bar]]:
+def _groups(run: Run) -> dict[str, list[Bar]]:
     best, before = run.log.best, run.log.untranslated
     if best is None or not before:
         return {}
