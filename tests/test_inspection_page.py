@@ -263,6 +263,19 @@ def test_a_list_may_lie_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert table_of(page_of(found, tmp_path / "inspect.html"))[0] == worthwhile(found)
 
 
+def test_the_folder_where_one_stands_has_ticks_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [draw(Path(name)) for name in ("1.png", "more/2.png", "more/3.png")]
+    every = [odd(name, "x", flagged=name == "1.png") for name in names]
+    found = findings(folder(Path(), 3, name="x"), odd=every, clusters=[cluster(*names[1:], folders="x")])
+    page = page_of(found, tmp_path / "inspect.html")
+    assert table_of(page) == (
+        [str(tmp_path / name) for name in names],
+        [str(tmp_path / n) for n in (names[0], names[2])],
+    )
+    assert [tick["data-files"] for tick in page.all("input")] == ["0", "1", "2"]
+
+
 def test_of_too_many_names_the_command_makes_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cyclegan.reporting.selection.LONGEST", 500)
     page = page_of(rich(tmp_path), tmp_path / "inspect.html")

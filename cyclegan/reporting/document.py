@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 
 def document(template: str, *, styles: Sequence[str], script: str, **filling: object) -> bytes:
@@ -28,7 +27,7 @@ def document(template: str, *, styles: Sequence[str], script: str, **filling: ob
         )
     )
     page = _engine().get_template(template)
-    text = page.render(policy=policy, style=Markup(style), script=Markup(code), **filling)
+    text = page.render(policy=policy, style=style, script=code, **filling)
     return text.encode("utf-8", "backslashreplace")
 
 

@@ -16,9 +16,11 @@ for (const frame of document.querySelectorAll(".pair .frame")) {
 // Previews on one stage, stepped through by a slider.
 for (const box of document.querySelectorAll(".previews:has(.steps)")) {
   const [slider, button, told, shown] = ["input", "button", ".steps p", ".stage img"].map(each => box.querySelector(each));
-  const sheets = [...box.querySelectorAll("[data-at]")].sort((a, b) => a.dataset.at - b.dataset.at).map(
-    sheet => [sheet.querySelector("img"), sheet.querySelector("p").textContent]
-  ).map(([image, said]) => ({ src: image.src, alt: image.alt, said }));
+  const sheets = [];
+  for (const sheet of box.querySelectorAll("[data-at]")) {
+    const { src, alt } = sheet.querySelector("img");
+    sheets[sheet.dataset.at] = { src, alt, said: sheet.querySelector("p").textContent };
+  }
   let timer = 0;
   const show = () => {
     const { src, alt, said } = sheets[slider.value];

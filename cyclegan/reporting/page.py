@@ -85,7 +85,6 @@ class Commands:
     """Lists lines for the shell, each after what it is for."""
 
     lines: Mapping[str, str]
-    note: str = ""
 
 
 @dataclass(frozen=True)

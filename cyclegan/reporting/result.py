@@ -82,7 +82,10 @@ def _pairs(run: Run) -> Iterator[Pairs]:
     ways = translated(run, ".jpg")
     for (source, target), files in ways.items():
         before, after = printable(source), f"as {printable(target)}"
-        read = [(picture(one, alt=before), picture(other, alt=after)) for one, other in files[:PAIRS]]
+        read = [
+            (picture(one, alt=f"{before} {i}"), picture(other, alt=f"{before} {i} {after}"))
+            for i, (one, other) in enumerate(files[:PAIRS], start=1)
+        ]
         pairs = [(one, other) for one, other in read if one and other]
         small = all(one.width <= SMALL for one, _ in pairs)
         if pairs:

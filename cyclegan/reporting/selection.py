@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,11 +29,11 @@ class Selection:
 
 def selection(findings: Findings) -> Selection | None:
     """Return the selection that a page begins with, None where there are too many names for a page."""
-    folders = [(folder, sorted(_inside(folder, findings))) for folder in (f["folder"] for f in findings["folders"])]
-    paths = [os.path.join(folder, name) for folder, names in folders for name in names]  # noqa: PTH118 - as it was found
+    folders = {folder["folder"]: sorted(_inside(folder["folder"], findings)) for folder in findings["folders"]}
+    paths = (str(Path(folder, name)) for folder, names in folders.items() for name in names)
     numbers = {path: number for number, path in enumerate(paths)}
     out = sorted(numbers[path] for path in doubtful(findings) if path in numbers)
-    table = json.dumps({"folders": [(_whole(folder), names) for folder, names in folders], "out": out})
+    table = json.dumps({"folders": [(_whole(folder), names) for folder, names in folders.items()], "out": out})
     return Selection(numbers, table.replace("<", "\\u003c")) if len(table) <= LONGEST else None
 
 
@@ -49,7 +49,7 @@ def doubtful(findings: Findings) -> set[str]:
     return copies | {one["path"] for one in (*flagged(findings), *findings["misfiled"])}
 
 
-def _inside(folder: str, findings: Findings) -> Iterable[str]:
+def _inside(folder: str, findings: Findings) -> Iterator[str]:
     paths = (Path(one["path"]) for one in findings["odd"])
     return (str(path.relative_to(folder)) for path in paths if path.is_relative_to(folder))
 

@@ -44,7 +44,7 @@ class Look:
     `kid`, `kid_std`, `fid`: distance of the translated from the real pictures; `cycle`: mean error of coming back
     where there is a way back, `change`: mean difference made, both in levels of 255; `diversity`: a share of the real
     pictures'. `rounding` is what bfloat16 would change in translations, for each network; `mixture` is how the latents
-    lie of a model that pictures are drawn from, and `samples` are pictures (H, W, 3) or sounds by their file's name.
+    lie of a model that pictures are drawn from, and `samples` are examples, pictures (H, W, 3) or sounds, by name.
     """
 
     sheet: Frames
