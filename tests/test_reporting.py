@@ -523,6 +523,13 @@ def test_many_previews_are_thinned_out_and_small_together(tmp_path: Path, monkey
     assert "9 of 100 sheets, 0." in found.text
 
 
+def test_one_preview_has_nothing_to_step_through(tmp_path: Path) -> None:
+    found = page(make(tmp_path / "run", [look(10, 0.05)]))
+    assert "The only preview" in found.text
+    assert not found.all("input")
+    assert not found.all("button")
+
+
 def test_previews_are_spread_evenly() -> None:
     assert spread(range(5), always=3, most=5) == [0, 1, 2, 3, 4]
     assert spread(range(1000), always=501, most=5) == [0, 250, 500, 501, 749, 999]

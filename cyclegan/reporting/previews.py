@@ -28,10 +28,10 @@ def previews(run: Run) -> Iterator[Previews]:
     if shown:
         captions, size = _captions(run), sum(len(image.uri) for image in shown.values())
         yield Previews(
-            "From the first preview to the last",
+            "From the first preview to the last" if len(shown) > 1 else "The only preview",
             [(image, captions.get(images, f"{images:,} {run.seen} seen")) for images, image in shown.items()],
             chosen=list(shown).index(best) if best in shown else len(shown) - 1,
-            note=f"{len(shown)} of {len(sheets)} sheets, {size / 1e6:.1f} MB",
+            note=f"{len(shown)} of {len(sheets)} sheets, {size / 1e6:.1f} MB" if len(shown) > 1 else "",
         )
 
 
