@@ -288,3 +288,11 @@ def _identity(path: Path) -> tuple[int, int] | None:
 def plain(name: str) -> str:
     """Return a domain's name as part of a file's or a folder's name."""
     return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.")[:64] or "domain"
+
+
+def plain_names(names: Sequence[str]) -> dict[str, str]:
+    """Return the names of a run's domains as parts of file names, no two of them equal on any file system."""
+    found = [plain(name) for name in names]
+    if len(set(map(str.casefold, found))) < len(found):
+        found = [f"{name}-{number}" for number, name in enumerate(found, start=1)]
+    return dict(zip(names, found, strict=True))

@@ -48,8 +48,10 @@ ONE_LOOK = "every.sheet=16"  # at the end, so that it is the best, and is writte
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    with one_thread():
+def _one_thread_and_few_files() -> Iterator[None]:
+    """One thread for all; one sample of each direction, since each is a file of its own, and so some crash points."""
+    with one_thread(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cyclegan.training.look.EXTREMES", 1)
         yield
 
 
@@ -265,7 +267,8 @@ def test_killed_at_any_file_operation_it_goes_on(
     told = kill_everywhere(functools.partial(phase, folders, run), run, left)
     names = " ".join(told[-1])
     if phase is saving:
-        for name in ("log.jsonl", "weights/last", "weights/best", "state/000000000016", "sheets/000000016", "extremes"):
+        files = "log.jsonl", "weights/last", "weights/best", "state/000000000016", "sheets/000000016", "extremes"
+        for name in (*files, "samples/x-1-to-y"):
             assert name in names
         assert any(name.startswith("unlink") and "000000000012" in name for name in told[-1])
     assert [len(done) for done in told[:-1]] == list(range(1, len(told)))

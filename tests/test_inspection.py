@@ -48,11 +48,34 @@ def test_two_folders_are_told_in_two_looks_and_left_as_they_are(
     assert len(scores) == sum(folder["pictures"] for folder in found["folders"])
     assert all(Path(one["path"]).is_absolute() for one in found["odd"])
     assert page.read_text().count("data:image/jpeg") > 10
+    clustered = [path for cluster in found["clusters"] for path in (*cluster["keep"], *cluster["leave_out"])]
+    assert len(clustered) == len(set(clustered)) >= 8
+    assert {path for cluster in found["clusters"] for path in cluster["leave_out"]} == {
+        pair["second"] for pair in found["duplicates"]
+    }
+    for cluster in found["clusters"]:
+        pairs = [
+            p for p in found["duplicates"] if {p["first"], p["second"]} <= {*cluster["keep"], *cluster["leave_out"]}
+        ]
+        assert cluster["difference"] <= max(pair["difference"] for pair in pairs)
+        assert cluster["folders"] == sorted({name for pair in pairs for name in pair["folders"]})
     kept = good.read_text().splitlines()
     flagged = {one["path"] for one in found["odd"] if one["flagged"]}
     assert flagged
     assert set(kept).isdisjoint(flagged)
     assert set(kept) < {one["path"] for one in found["odd"]}
+    assert set(kept).isdisjoint(path for cluster in found["clusters"] for path in cluster["leave_out"])
+
+
+def test_folders_named_from_here_are_listed_whole(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folders[1].parent)
+    good = tmp_path / "elsewhere" / "good.txt"
+    assert styl("inspect", "zebras", "--quick", "-o", str(tmp_path / "page.html"), "--write-list", str(good)) == 0
+    named = {Path(line) for line in good.read_text().splitlines()}
+    assert named
+    assert named <= set(folders[1].iterdir())
 
 
 def test_the_list_is_what_a_training_learns_from(folders: tuple[Path, Path], tmp_path: Path) -> None:

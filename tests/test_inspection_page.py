@@ -1,21 +1,22 @@
 """The page and the table of an inspection: what was found in folders, for people, whatever the files are called."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 from base64 import b64decode
-from html.parser import HTMLParser
 from io import BytesIO
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pages import Page
 from PIL import Image
 
 from cyclegan.reporting.inspection import summary, write_inspection
+from cyclegan.reporting.selection import worthwhile
 from cyclegan.reporting.thumbnails import LARGEST, thumbnails
 
 ROOT = Path(__file__).parents[1]
@@ -38,8 +39,9 @@ def odd(path: str, name: str, *, nearest: str | None = None, flagged: bool = Tru
     return {"path": path, "folder": name, "score": 7.31, "flagged": flagged, "nearest": nearest}
 
 
-def pair(first: str, second: str, *folders: str, exact: bool = False) -> Found:
-    return {"first": first, "second": second, "folders": list(folders), "difference": 0.041, "exact": exact}
+def cluster(*paths: str, folders: str = "horses", kept: int = 1) -> Found:
+    keep, leave_out = list(paths[:kept]), list(paths[kept:])
+    return {"keep": keep, "leave_out": leave_out, "folders": folders.split(), "difference": 0.0412}
 
 
 def group(name: str, pictures: list[str], *, counterpart: int | None) -> Found:
@@ -48,7 +50,7 @@ def group(name: str, pictures: list[str], *, counterpart: int | None) -> Found:
 
 def findings(*folders: Found, **of: Any) -> Found:
     """What an inspection that finds nothing says, but for `of`."""
-    nothing: Found = {"odd": [], "duplicates": [], "misfiled": [], "groups": []}
+    nothing: Found = {"odd": [], "duplicates": [], "clusters": [], "misfiled": [], "groups": []}
     separable = 0.99 if len(folders) > 1 else None
     return {"stage": "vae", "seconds": 31.2, "folders": list(folders), "separable": separable} | nothing | of
 
@@ -69,59 +71,24 @@ def rich(root: Path, *, draw_them: bool = True) -> Found:
             odd(b[0], "zebras", nearest=b[1]),
             odd(a[2], "horses", nearest=a[1]),
             odd(a[3], "horses", nearest=a[1], flagged=False),
+            *(odd(path, path.split("/")[-2], flagged=False) for path in (a[1], *a[4:], *b[1:])),
         ],
-        duplicates=[
-            pair(a[4], b[4], "horses", "zebras"),
-            pair(a[5], a[6], "horses", "horses"),
-            pair(a[7], a[8], "horses", "horses", exact=True),
+        clusters=[
+            cluster(a[5], a[6], a[23], a[24], kept=2),
+            cluster(a[4], b[4], folders="horses zebras"),
+            cluster(a[7], a[8]) | {"difference": 0.0},
         ],
         misfiled=[{"path": a[9], "folder": "horses", "looks_like": "zebras", "score": 0.98, "nearest": b[9]}],
         groups=[group("horses", a[10:22], counterpart=0), group("zebras", b[10:18], counterpart=41)],
     )
 
 
-class Page(HTMLParser):
-    """Checks that elements nest, and gathers texts, pictures, headings and whatever points outside."""
-
-    VOID = frozenset({"meta", "img", "br"})
-    POINTERS = frozenset({"src", "href", "srcset", "data", "action", "poster", "background"})
-
-    def __init__(self, found: Found, target: Path) -> None:
-        super().__init__()
-        write_inspection(found, target)
-        self.html = target.read_text("utf-8")
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.images: list[dict[str, str]] = []
-        self.addresses: list[str] = []
-        self.texts: list[str] = []
-        self.feed(self.html)
-        assert not self.open, self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.addresses += [value or "" for name, value in attrs if name in self.POINTERS]
-        assert not any(name.startswith("on") or name == "style" for name, _ in attrs)
-        if tag == "img":
-            self.images.append({name: value or "" for name, value in attrs})
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open[-1:] != ["style"]:
-            self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.texts).split())
-
-    def sections(self) -> dict[str, str]:
-        """The text of every section by its heading."""
-        parts = re.findall(r"<h2>(.*?)</h2>(.*?)</section>", self.html, re.DOTALL)
-        return {title: " ".join(re.sub(r"<[^>]*>", " ", body).split()) for title, body in parts}
+def page_of(found: Found, target: Path) -> Page:
+    write_inspection(found, target)
+    page = Page(target.read_text("utf-8"))
+    page.stand_alone()
+    page.be_readable()
+    return page
 
 
 def pixels(image: dict[str, str]) -> Image.Image:
@@ -136,18 +103,19 @@ def pixels(image: dict[str, str]) -> Image.Image:
 def test_the_table_of_two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     wanted = """\
-closer look, 31 s        horses/    zebras/
-files                      1,070      1,334
-pictures                   1,067      1,334
-cannot be read                 1          0
-of one colour                  1          0
-exact copies                   1          0
-odd ones out                   2          1
-near-duplicate pairs           1          0
-pairs in both folders          1          1
-in the wrong folder            1          0
-small groups                   1          1
-median size            256 × 256  256 × 256
+closer look, 31 s      horses/    zebras/
+files                    1,070      1,334
+pictures                 1,067      1,334
+cannot be read               1          0
+of one colour                1          0
+exact copies                 1          0
+odd ones out                 2          1
+near-duplicates              3          0
+clusters of them             2          0
+clusters in both             1          1
+in the wrong folder          1          0
+small groups                 1          1
+median size          256 × 256  256 × 256
 small group: 12 pictures of horses/ (5 %); no counterpart in zebras/: expect artefacts
 small group: 8 pictures of zebras/ (5 %); 41 like them in horses/
 folders told apart: 99 % (50 % would mean: nothing to learn)
@@ -162,12 +130,12 @@ def test_the_table_of_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         folder(Path("/far/two words"), 120, name="馬"), stage="descriptor", seconds=1.4, odd=[odd("/x.png", "馬")]
     )
     wanted = """\
-first look, 1 s             馬/
-pictures                    120
-odd ones out                  1
-near-duplicate pairs          0
-small groups                  0
-median size           256 × 256
+first look, 1 s        馬/
+pictures               120
+odd ones out             1
+near-duplicates          0
+small groups             0
+median size      256 × 256
 fewer than 200 pictures in a folder: what is odd among so few is a guess
 list all but the odd ones, to train with:
   styl inspect '/far/two words' --write-list good.txt"""
@@ -199,7 +167,7 @@ def test_a_terminal_gets_neither_control_characters_nor_endless_lines(tmp_path: 
 
 
 def test_the_page_shows_everything_beside_what_it_is_compared_with(tmp_path: Path) -> None:
-    page = Page(rich(tmp_path), tmp_path / "inspect.html")
+    page = page_of(rich(tmp_path), tmp_path / "inspect.html")
     parts = page.sections()
     assert list(parts) == [
         "At a glance",
@@ -210,38 +178,114 @@ def test_the_page_shows_everything_beside_what_it_is_compared_with(tmp_path: Pat
         "Files",
         "What there is to learn",
     ]
-    assert "Worth a look 3 odd ones out, 2 near-duplicate pairs, 1 picture in the wrong folder, 2 small " in page.text
-    assert "groups, 1 exact copy, 1 file that cannot be read. horses/ 1,067 pictures" in page.text
+    assert "Worth a look 3 odd ones out, 4 near-duplicates in 3 clusters, 1 picture in the wrong folder, " in page.text
+    assert "2 small groups, 1 exact copy, 1 file that cannot be read. horses/ 1,067 pictures" in page.text
     assert f"styl train {tmp_path}/horses {tmp_path}/zebras --balance" in parts["At a glance"]
-    assert "odd ones out 2 1 near-duplicate pairs 1 0" in parts["At a glance"]
+    assert "odd ones out 2 1 near-duplicates 3 0 clusters of them 2 0 clusters in both 1 1" in parts["At a glance"]
     assert "horses/ 0.png score 7.3 1.png nearest normal 2.png" in parts["Odd ones out"]
     assert "3.png" not in parts["Odd ones out"]  # suspicious, but not set aside
     assert "In horses/ 9.png score 0.98 for zebras/ 9.png nearest in zebras/" in parts["In the wrong folder"]
     within, across = parts["Near-duplicates"].split("In both folders ")
-    assert "Within horses/ 5.png 6.png difference 0.04 7.png 8.png exact copy" in within
-    assert across == "horses/4.png zebras/4.png difference 0.04"
+    assert "Within horses/ 4 alike, difference up to 0.041 5.png 6.png 23.png 24.png 2 alike, equal 7.png" in within
+    assert across == "2 alike, difference up to 0.041 horses/4.png zebras/4.png"
     missing, met = parts["Small groups"].split("8 pictures of zebras/")
     assert "nothing to turn them into" in missing
     assert "41 pictures of horses/ are like them" in met
     assert "cut.jpg cannot be decoded (truncated) grey.png of one colour" in parts["Files"]
     assert "99 % of the pictures" in parts["What there is to learn"]
-    assert len(page.images) == 2 * 3 + 2 * 1 + 2 * 3 + 12 + 8
+    assert len(page.all("img")) == 2 * 3 + 2 * 1 + 4 + 2 * 2 + 12 + 8
     assert not re.search("(?i)bad|debias", page.text)
 
 
-def test_the_page_needs_nothing_but_itself(tmp_path: Path) -> None:
-    page = Page(rich(tmp_path), tmp_path / "inspect.html")
-    assert all(address.startswith("data:image/jpeg;base64,") for address in page.addresses)
-    assert not re.search(r"(?i)https?://|file:|@import|url\(", page.html)
-    assert not {"script", "link", "iframe", "object", "form"} & set(page.tags)
-    assert "default-src 'none'" in page.html
-    levels = [int(tag[1]) for tag in page.tags if re.fullmatch("h[1-6]", tag)]
-    assert levels[0] == 1
-    assert levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in pairwise(levels))
-    assert all(image["alt"] for image in page.images)
-    assert page.images[0]["alt"] == "odd: 0.png"
-    assert page.images[1]["alt"] == "nearest normal: 1.png"
+def test_what_is_read_out_in_the_place_of_a_picture(tmp_path: Path) -> None:
+    images = page_of(rich(tmp_path), tmp_path / "inspect.html").all("img")
+    assert all(image["src"].startswith("data:image/jpeg;base64,") for image in images)
+    assert [image["alt"] for image in images[:2]] == ["odd: 0.png", "nearest normal: 1.png"]
+    told = {image["alt"] for image in images}
+    assert {"kept: 5.png", "kept: 6.png", "much the same: 23.png", "much the same: zebras/4.png"} < told
+
+
+def test_what_scores_mean_is_said_with_the_limits_that_are_used(tmp_path: Path) -> None:
+    from cyclegan.curation.duplicates import ALIKE
+    from cyclegan.curation.findings import UNUSUAL
+
+    parts = page_of(rich(tmp_path), tmp_path / "inspect.html").sections()
+    assert f"in robust standard deviations: most are below {UNUSUAL:g}." in parts["Odd ones out"]
+    assert "how sure it is, from 0 to 1, that a picture belongs to the other folder" in parts["In the wrong folder"]
+    assert f"0 is equal, from {ALIKE:g} on they count as two" in parts["Near-duplicates"]
+
+
+# --- the list
+
+
+def table_of(page: Page) -> tuple[list[str], list[str]]:
+    """Return all paths of a page's table, as its script joins them, and those that are left out to begin with."""
+    table = json.loads(page.codes["application/json"])
+    paths = [f"{folder}/{name}" for folder, names in table["folders"] for name in names]
+    return paths, [paths[number] for number in table["out"]]
+
+
+def test_ticks_begin_with_what_the_command_would_list(tmp_path: Path) -> None:
+    found = rich(tmp_path)
+    page = page_of(found, tmp_path / "inspect.html")
+    paths, out = table_of(page)
+    assert sorted(set(paths) - set(out)) == worthwhile(found)
+    assert {Path(path).relative_to(tmp_path).as_posix() for path in out} == {
+        *("horses/0.png", "zebras/0.png", "horses/2.png"),  # odd
+        *("horses/9.png", "horses/23.png", "horses/24.png", "horses/8.png", "zebras/4.png"),
+    }
+    ticks = {tick["aria-label"]: tick["data-files"] for tick in page.all("input") if "aria-label" in tick}
+    for path in ("horses/5.png", "zebras/4.png", "horses/20.png"):
+        name = Path(path).name if path != "zebras/4.png" else path
+        assert paths[int(ticks[f"learn from {name}"])] == str(tmp_path / path)
+    (together, _) = [tick["data-files"] for tick in page.all("input") if "aria-label" not in tick]
+    assert [paths[int(number)] for number in together.split()] == found["groups"][0]["pictures"]
+    assert "learn from 1.png" not in ticks  # what others are compared with is no choice
+    assert f"styl train {tmp_path}/horses {tmp_path}/zebras --only good.txt" in page.text
+
+
+def test_one_folder_is_learnt_alone_and_one_of_voices_is_not(tmp_path: Path) -> None:
+    one = folder(tmp_path / "a", 300)
+    assert f"styl train {tmp_path}/a --preset vae --only good.txt" in page_of(findings(one), tmp_path / "i.html").text
+    voices = {
+        "kind": "recordings",
+        "folders": [one | {"seconds": 9.0, "rates": [8000], "median": 1.0, "shortest": 1.0}],
+    }
+    voices["folders"][0]["longest"] = 2.0
+    assert "styl train" not in page_of(findings(one, **voices), tmp_path / "i.html").text
+
+
+def test_a_list_may_lie_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    draw(Path("horses/1.png"))
+    found = findings(folder(Path("horses"), 1), odd=[odd("horses/1.png", "horses", flagged=False)])
+    assert worthwhile(found) == [str(tmp_path / "horses" / "1.png")]
+    assert table_of(page_of(found, tmp_path / "inspect.html"))[0] == worthwhile(found)
+
+
+def test_the_folder_where_one_stands_has_ticks_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [draw(Path(name)) for name in ("1.png", "more/2.png", "more/3.png")]
+    every = [odd(name, "x", flagged=name == "1.png") for name in names]
+    found = findings(folder(Path(), 3, name="x"), odd=every, clusters=[cluster(*names[1:], folders="x")])
+    page = page_of(found, tmp_path / "inspect.html")
+    assert table_of(page) == (
+        [str(tmp_path / name) for name in names],
+        [str(tmp_path / n) for n in (names[0], names[2])],
+    )
+    assert [tick["data-files"] for tick in page.all("input")] == ["0", "1", "2"]
+
+
+def test_of_too_many_names_the_command_makes_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cyclegan.reporting.selection.LONGEST", 500)
+    page = page_of(rich(tmp_path), tmp_path / "inspect.html")
+    assert "application/json" not in page.codes
+    assert not page.all("input")
+    assert "good.txt" not in page.text
+    assert len(page.all("img")) == 2 * 3 + 2 * 1 + 4 + 2 * 2 + 12 + 8
+
+
+# --- what people meet
 
 
 def test_one_folder_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
@@ -251,21 +295,21 @@ def test_one_folder_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
         odd=[odd(paths[0], "horses")],
         groups=[group("horses", paths, counterpart=None)],
     )
-    page = Page(found, tmp_path / "inspect.html")
+    page = page_of(found, tmp_path / "inspect.html")
     assert list(page.sections()) == ["At a glance", "Odd ones out", "Small groups", "Files"]
     assert "guess" in page.sections()["Odd ones out"]
     assert "seldom paint the like" in page.sections()["Small groups"]
     assert not re.search("None|counterpart|told apart", page.text)
-    assert len(page.images) == 1 + 9  # without a nearest one the odd one stands alone
+    assert len(page.all("img")) == 1 + 9  # without a nearest one the odd one stands alone
 
 
 def test_where_nothing_is_found_little_is_said(tmp_path: Path) -> None:
     two = (folder(tmp_path / "a", 300), folder(tmp_path / "b", 300))
-    page = Page(findings(*two), tmp_path / "inspect.html")
+    page = page_of(findings(*two), tmp_path / "inspect.html")
     assert list(page.sections()) == ["At a glance", "Files", "What there is to learn"]
     assert "Nothing stands out" in page.text
-    assert not page.images
-    alike = Page(findings(*two, separable=0.52), tmp_path / "inspect.html")  # over the old page
+    assert not page.all("img")
+    alike = page_of(findings(*two, separable=0.52), tmp_path / "inspect.html")  # over the old page
     assert "Hardly to be told apart" in alike.text
     assert "little to learn" in alike.text
     assert "Nothing stands out" not in alike.text
@@ -290,13 +334,14 @@ def test_names_are_text_and_never_markup(tmp_path: Path) -> None:
         folder(place, 300, name=name, unreadable=[{"path": p, "why": "<s>\x1b"} for p in paths], constant=paths),
         folder(tmp_path / "b", 300),
         odd=[odd(path, name, nearest=paths[0]) for path in paths[1:]],
-        duplicates=[pair(paths[0], path, name, "b") for path in paths[1:]],
+        clusters=[cluster(*paths) | {"folders": [name]}, cluster(*paths, kept=3) | {"folders": [name, "b"]}],
         misfiled=[{"path": p, "folder": "b", "looks_like": name, "score": 0.9, "nearest": p} for p in paths],
         groups=[group(name, paths, counterpart=0)],
     )
-    page = Page(found, tmp_path / "inspect.html")
-    assert not {"script", "u", "s", "em"} & set(page.tags)
-    assert len(page.addresses) == len(page.images)
+    page = page_of(found, tmp_path / "inspect.html")
+    assert not {"u", "s", "em"} & set(page.tags)
+    assert len(page.addresses) == len(page.all("img"))
+    assert set(table_of(page)[0]) == set(paths[1:])
     for written in (*evil[:3], "\\x1b[31m\\n.png", "\\u202egnp.exe", "caf\\xe9.png", "<u>\\x07/", "<s>\\x1b"):
         assert written in page.text, written
     assert all(c.isprintable() or c in "\n\N{NO-BREAK SPACE}" for c in page.html)
@@ -308,11 +353,11 @@ def test_what_cannot_be_read_is_named_without_a_picture(tmp_path: Path) -> None:
     (tmp_path / "horses" / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n rubbish")
     (tmp_path / "horses" / "2.png").unlink()
     (tmp_path / "horses" / "2.png").mkdir()
-    page = Page(found, tmp_path / "inspect.html")
+    page = page_of(found, tmp_path / "inspect.html")
     shown = page.sections()["Odd ones out"]
     assert "cannot be shown 0.png score 7.3 cannot be shown 1.png nearest normal cannot be shown 2.png" in shown
     assert shown.count("cannot be shown") == 4
-    assert len(page.images) == 2 * 3 + 2 * 1 + 2 * 3 + 12 + 8 - 4
+    assert len(page.all("img")) == 2 * 3 + 2 * 1 + 4 + 2 * 2 + 12 + 8 - 4
 
 
 def test_a_page_is_bounded_and_no_folder_hides_the_other(tmp_path: Path) -> None:
@@ -323,15 +368,17 @@ def test_a_page_is_bounded_and_no_folder_hides_the_other(tmp_path: Path) -> None
         folder(tmp_path / "a", 50_000, unreadable=[{"path": path, "why": "cut"}] * 5000),
         folder(tmp_path / "b", 50_000),
         odd=[odd(path, "a", nearest=path)] * 900 + [odd(path, "b", nearest=path)] * 5,
-        duplicates=[pair(path, path, "a", "a")] * 900,
+        clusters=[cluster(*[path] * 20, folders="a")] * 900,
         misfiled=[{"path": path, "folder": "b", "looks_like": "a", "score": 0.9, "nearest": path}] * 900,
         groups=[group("a", [path] * 900, counterpart=0)] * 90,
     )
-    page = Page(found, tmp_path / "inspect.html")
-    assert len(page.images) == 4 * 60
-    assert len(page.html) < 4_000_000
+    page = page_of(found, tmp_path / "inspect.html")
+    assert len(page.all("img")) == 3 * 60 + 40 * 8
+    assert len(page.html) < 6_000_000
     parts = page.sections()
     assert "and 875 more" in parts["Odd ones out"]
+    assert parts["Near-duplicates"].count("and 12 more") == 40
+    assert "and 860 more" in parts["Near-duplicates"]
     assert parts["Odd ones out"].partition(" b/ ")[2].count("score") == 5
     assert "and 4,940 more" in parts["Files"]
     assert len(summary(found).splitlines()) < 25

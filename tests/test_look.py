@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from cyclegan.codecs import Pictures
+from cyclegan.files import plain_names
 from cyclegan.metrics.distances import kid, witness
 from cyclegan.objectives import CycleGAN
-from cyclegan.training.look import Look, Looker, alarming
+from cyclegan.training.look import Look, Looker, alarming, paired
 
 RED, BLUE = (200, 40, 40), (40, 40, 200)
 DOMAINS = ("red", "blue")
@@ -117,6 +118,37 @@ def test_nothing_rings_early() -> None:
 def test_folders_of_any_size_are_measured(counts: tuple[int, int]) -> None:
     seen = look(swapped, swapped, counts=counts)
     assert all(np.isfinite(value) for figures in seen.measure.values() for value in figures.values())
+
+
+def test_samples_are_the_best_of_each_direction_before_and_after() -> None:
+    """Every other red stays red: none of those may be among the best."""
+    stay = torch.arange(12) % 2 == 0
+
+    def half(x: Tensor) -> Tensor:
+        reds = torch.stack([looker().codec.encode(p[None])[0] for p in looker().held_back[0]])
+        known = [int((reds - one).abs().sum((1, 2, 3)).argmin()) for one in x]
+        return torch.where(stay[known][:, None, None, None], x, x.flip(1))
+
+    samples = look(half, swapped).samples
+    assert set(samples) == {
+        *(f"red-{i}{way}" for i in range(1, 5) for way in ("", "-to-blue")),
+        *(f"blue-{i}{way}" for i in range(1, 5) for way in ("", "-to-red")),
+    }
+    for source, target in (DOMAINS, DOMAINS[::-1]):
+        for i in range(1, 5):
+            before, after = samples[f"{source}-{i}"], samples[f"{source}-{i}-to-{target}"]
+            assert isinstance(before, np.ndarray)
+            assert (before.dtype, before.shape) == (np.uint8, (8, 8, 3))
+            assert np.array_equal(after, before[..., ::-1])
+
+
+@pytest.mark.parametrize(
+    ("domains", "names"),
+    [(("馬", "斑馬"), ("domain-1", "domain-2")), (("A", "a"), ("A-1", "a-2")), (("a b", "c"), ("a-b", "c"))],
+)
+def test_samples_of_domains_with_one_plain_name_have_two(domains: tuple[str, str], names: tuple[str, str]) -> None:
+    assert tuple(plain_names(domains).values()) == names
+    assert paired([1], [2], way=domains, domains=domains) == {f"{names[0]}-1": 1, f"{names[0]}-1-to-{names[1]}": 2}
 
 
 def test_extremes_are_the_nearest_and_the_farthest_from_the_real() -> None:

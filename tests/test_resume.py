@@ -1,5 +1,6 @@
 """Stopped anywhere, in any way, and continued: the same weights to the last bit, and nothing on disk that is broken."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -35,6 +36,9 @@ from cyclegan.checkpoint import Checkpoint
 from cyclegan.errors import CheckpointError, InputError, StoppedEarly, StylError, UsageError
 from cyclegan.experiment import Experiment
 from cyclegan.locks import lock
+from cyclegan.media.image import encode_picture
+from cyclegan.objectives import Objective
+from cyclegan.training.look import Look, Looker
 from cyclegan.training.run import train
 from cyclegan.training.trainer import Trainer
 
@@ -259,6 +263,30 @@ def test_no_checkpoint_ever_holds_what_is_no_number(
     assert_whole(tmp_path)
     assert states(tmp_path) == [4]
     assert not (tmp_path / "weights" / "best.safetensors").exists()
+
+
+def test_samples_are_what_the_best_weights_make(
+    folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three looks the second is the best."""
+    plain, seen = Looker.look, list[Look]()
+
+    def looked(self: Looker, objective: Objective, *, progress: float) -> Look:
+        found, kid = plain(self, objective, progress=progress), (3.0, 1.0, 2.0)[len(seen)]
+        measure = {name: figures | {"kid": kid} for name, figures in found.measure.items()}
+        seen.append(dataclasses.replace(found, measure=measure))
+        return seen[-1]
+
+    monkeypatch.setattr(Looker, "look", looked)
+    play(folders, tmp_path, "every.sheet=6")
+    assert [look.kid for look in seen] == [3, 1, 2]
+    names = {f"{x}-{i}{way}" for x, y in ("xy", "yx") for i in (1, 2, 3) for way in ("", f"-to-{y}")}
+    assert {path.name for path in (tmp_path / "samples").iterdir()} == {f"{name}.jpg" for name in names}
+    for name in names:
+        written = (tmp_path / "samples" / f"{name}.jpg").read_bytes()
+        assert written == encode_picture(seen[1].samples[name], suffix=".jpg")
+        translated = "-to-" in name
+        assert (written == encode_picture(seen[2].samples[name], suffix=".jpg")) != translated
 
 
 def test_the_record_of_a_run_can_be_run_again(straight: Path, tmp_path: Path) -> None:

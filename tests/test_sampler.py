@@ -86,6 +86,7 @@ def test_a_run_of_one_folder_writes_what_draws(straight: Path) -> None:
     tiny.assert_whole(straight, kind="sampler")
     assert (straight / "sheets" / "000000016.jpg").is_file()
     assert (straight / "sheets" / "extremes.jpg").is_file()
+    assert {path.name for path in (straight / "samples").iterdir()} == {f"photos-{i}.jpg" for i in range(1, 9)}
     for name in ("best", "last"):
         found = Checkpoint.load(straight / "weights" / f"{name}.safetensors", kind="sampler")
         assert (found.about["domains"], found.about["routes"]) == (["photos"], [])

@@ -122,16 +122,17 @@ def test_weights_know_the_speakers(folders: Folders, straight: Path) -> None:
     np.testing.assert_allclose(codec.of("x").mean, np.concatenate(spoken, axis=1).mean(1), atol=1e-4)
 
 
-def test_people_can_look_and_listen(straight: Path) -> None:
+def test_people_can_look_and_listen(folders: Folders, straight: Path) -> None:
     Image.open(straight / "sheets" / f"{STEPS * BATCH:09d}.jpg").load()
     names = {path.stem for path in (straight / "samples").iterdir()}
     there = {f"{x}-{i}-to-{y}" for x, y in ("xy", "yx") for i in range(1, COUNT + 1)}
     assert names == {f"{x}-{i}" for x in "xy" for i in range(1, COUNT + 1)} | there
     for name in names:
         with open_sound(straight / "samples" / f"{name}.wav") as sound:
-            said = sound.container.metadata.get("comment", "")
+            said, title = (sound.container.metadata.get(key, "") for key in ("comment", "title"))
             samples = np.concatenate(list(sound))
         assert said == (CONVERTED if name in there else "")
+        assert (folders["xy".index(name[0])] / title).is_file()
         assert sound.rate == 16_000
         assert 0.01 < np.abs(samples).max() <= 1
     lengths = {read_sound(straight / "samples" / f"x-1{way}.wav").samples.shape for way in ("", "-to-y")}

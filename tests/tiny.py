@@ -88,10 +88,18 @@ def state(run: Path, images: int) -> Path:
 
 
 def result(run: Path, *, kind: str = "translator") -> tuple[str, ...]:
-    """Return what a run came to: its last state, and its translators, or what it draws with."""
+    """Return what a run came to: its last state, its translators or what it draws with, and samples of the best."""
     newest = state(run, states(run)[-1])
     weights = [fingerprint(run / "weights" / f"{name}.safetensors", kind=kind) for name in ("last", "best")]
-    return (newest.name, fingerprint(newest, kind="state"), *weights)
+    return (newest.name, fingerprint(newest, kind="state"), *weights, samples(run))
+
+
+def samples(run: Path) -> str:
+    """Return the SHA-256 of the names and contents of all samples."""
+    total = hashlib.sha256()
+    for path in sorted((run / "samples").iterdir()):
+        total.update(path.name.encode() + path.read_bytes())
+    return total.hexdigest()
 
 
 def log(run: Path) -> list[dict[str, Any]]:

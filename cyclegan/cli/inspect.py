@@ -64,13 +64,13 @@ def _looks(
 def _write(found: dict[str, Any], page: Path, wanted: Path | None) -> list[Path]:
     """Write the page, the figures and, where it is wanted, the list; return what was written."""
     from cyclegan.reporting.inspection import write_inspection
+    from cyclegan.reporting.selection import worthwhile
 
     figures = page.with_suffix(".json")
     write_inspection(found, page)
     write_atomic(figures, json.dumps(found, indent=1).encode("utf-8", "surrogateescape"))
     if wanted is None:
         return [page, figures]
-    doubtful = {one["path"] for one in found["misfiled"]} | {pair["second"] for pair in found["duplicates"]}
-    good = sorted(one["path"] for one in found["odd"] if not one["flagged"] and one["path"] not in doubtful)
-    write_atomic(wanted, "".join(f"{path}\n" for path in good).encode("utf-8", "surrogateescape"))
+    lines = "".join(f"{path}\n" for path in worthwhile(found))
+    write_atomic(wanted, lines.encode("utf-8", "surrogateescape"))
     return [page, figures, wanted]

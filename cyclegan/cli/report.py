@@ -14,7 +14,7 @@ Json = Annotated[bool, Option("--json", help="Print a summary for programs.")]
 
 
 def report(run: Directory, output: Output = None, as_json: Json = False) -> int:
-    """Write one page that needs nothing else: verdict, curves, pictures, settings, what to do next."""
+    """Write one page that needs nothing else: best examples, curves, every preview, settings, what to do next."""
     from cyclegan.files import write_atomic
     from cyclegan.reporting.report import report as page_of
     from cyclegan.reporting.runs import read_run
@@ -22,8 +22,8 @@ def report(run: Directory, output: Output = None, as_json: Json = False) -> int:
     read, target = read_run(run), output or run / "report.html"
     if target.is_dir():
         raise InputError(f"{shown(target)}: a folder", hint="-o names a file, such as page.html")
-    write_atomic(target, page_of(read))
-    result(
-        f"{shown(run)}: {read.state}; {shown(target)}", summary={"page": shown(target)} | read.encode(), as_json=as_json
-    )
+    page = page_of(read)
+    write_atomic(target, page)
+    line = f"{shown(run)}: {read.state}; {shown(target)}, {len(page) / 1e6:.1f} MB"
+    result(line, summary={"page": shown(target), "bytes": len(page)} | read.encode(), as_json=as_json)
     return 0

@@ -69,6 +69,13 @@ class Chart:
         return named if len(named) > 1 or self.levels else []
 
     @property
+    def told(self) -> str:
+        """What is read out in the chart's place: its title and where every curve begins and ends."""
+        ends = {s.name: [y for _, y in s.points if math.isfinite(y)] for s in self.series if not s.faint}
+        told = [f"{name} from {known[0]:.4g} to {known[-1]:.4g}" for name, known in ends.items() if known]
+        return ": ".join([self.title, *([", ".join(told)] if told else [])])
+
+    @property
     def drawn(self) -> bool:
         """Whether there is any number to draw."""
         return any(math.isfinite(y) for series in self.series for _, y in series.points)
@@ -144,7 +151,7 @@ def _mean(values: Sequence[float]) -> float:
 
 def _draw(chart: Chart) -> Iterator[str]:
     axes = _Axes(chart)
-    yield f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(chart.title)}">'
+    yield f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(chart.told)}">'
     yield from _grid(axes, chart.x_name)
     frame = f'x="{LEFT}" y="{TOP - 6}" width="{WIDTH - LEFT - RIGHT + 6}" height="{HEIGHT - TOP - BOTTOM + 12}"'
     yield f'<svg {frame} viewBox="{frame_box()}">'  # an inner window clips without an id

@@ -20,11 +20,18 @@ CODERS = {  # what an autoencoder's losses are, each of its own size
 
 
 def charts(run: Run) -> list[Block]:
-    """Return the charts of a run that have something to draw."""
-    log = run.log
+    """Return the charts of what a run learnt, as far as there is something to draw."""
     back = [*_spoken(run)] if run.speaks else [_cycle(run)]
     losses = [*_coder(run)] if run.option("objective.name") == "vae" else [*back, *_players(run)]
-    found = [_kid(log), *losses, _rate(log), _speed(run)]
+    return _drawn(run, [_kid(run.log), *losses])
+
+
+def pace(run: Run) -> list[Block]:
+    """Return the charts of how a run was trained: learning rate and speed."""
+    return _drawn(run, [_rate(run.log), _speed(run)])
+
+
+def _drawn(run: Run, found: Sequence[Chart]) -> list[Block]:
     return [replace(chart, x_name=f"{run.seen} seen") for chart in found if chart.drawn]
 
 

@@ -1,12 +1,11 @@
 """What an inspection of folders found, in numbers and sentences that the terminal and the page share."""
 
-import shlex
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from cyclegan.errors import shown
+from cyclegan.reporting.shell import typed
 from cyclegan.reporting.words import duration, printable
 
 Findings: TypeAlias = Mapping[str, Any]
@@ -66,14 +65,14 @@ def flagged(findings: Findings) -> list[Findings]:
     return [odd for odd in findings["odd"] if odd["flagged"]]
 
 
+def within(findings: Findings) -> list[Findings]:
+    """Return the clusters of near-duplicates that lie in one folder."""
+    return [cluster for cluster in findings["clusters"] if len(cluster["folders"]) == 1]
+
+
 def across(findings: Findings) -> list[Findings]:
-    """Return the pairs whose pictures lie in different folders."""
-    return [pair for pair in findings["duplicates"] if len(set(pair["folders"])) > 1]
-
-
-def near(findings: Findings) -> list[Findings]:
-    """Return the pairs within a folder that are no exact copies."""
-    return [pair for pair in findings["duplicates"] if len(set(pair["folders"])) == 1 and not pair["exact"]]
+    """Return the clusters of near-duplicates that lie in both folders."""
+    return [cluster for cluster in findings["clusters"] if len(cluster["folders"]) > 1]
 
 
 def stranded(findings: Findings) -> list[Findings]:
@@ -91,14 +90,15 @@ def counts(findings: Findings) -> dict[str, list[str]]:
         "of one colour": [len(folder["constant"]) for folder in folders],
         "exact copies": [folder["copies"] for folder in folders],
         "odd ones out": _each(folders, [odd["folder"] for odd in flagged(findings)]),
-        "near-duplicate pairs": _each(folders, [pair["folders"][0] for pair in near(findings)]),
-        "pairs in both folders": [len(across(findings))] * len(folders),
+        "near-duplicates": _each(folders, [c["folders"][0] for c in within(findings) for _ in c["leave_out"]]),
+        "clusters of them": _each(folders, [cluster["folders"][0] for cluster in within(findings)]),
+        "clusters in both": [len(across(findings))] * len(folders),
         "in the wrong folder": _each(folders, [one["folder"] for one in findings["misfiled"]]),
         "small groups": _each(folders, [group["folder"] for group in findings["groups"]]),
     }
     left_out = [
         label
-        for label in (*_UNUSED, "of one colour", "exact copies", "pairs in both folders")
+        for label in (*_UNUSED, "of one colour", "exact copies", "clusters of them", "clusters in both")
         if not any(rows.get(label, ()))
     ]
     left_out += ["files"] if rows["files"] == rows[f"{noun(findings)}s"] else []
@@ -156,7 +156,7 @@ def other(folder: str, findings: Findings) -> str:
 
 def advice(findings: Findings, *, here: Path | None = None) -> tuple[str, str] | None:
     """Return what may be done next and the command for it; folders below `here` are named from there."""
-    folders = " ".join(_typed(Path(folder["folder"]), here) for folder in findings["folders"])
+    folders = typed_folders(findings, here=here)
     odd = bool(flagged(findings))
     if any(group["counterpart"] for group in findings["groups"]):
         without = "without the odd ones and " if odd else ""
@@ -166,9 +166,9 @@ def advice(findings: Findings, *, here: Path | None = None) -> tuple[str, str] |
     return None
 
 
-def _typed(folder: Path, here: Path | None) -> str:
-    below = folder.relative_to(here) if here and folder.is_relative_to(here) else folder
-    return shown(shlex.quote(str(folder if str(below).startswith("-") else below)))
+def typed_folders(findings: Findings, *, here: Path | None) -> str:
+    """Return the folders as a shell takes them."""
+    return " ".join(typed(Path(folder["folder"]), here=here) for folder in findings["folders"])
 
 
 def _remarks(findings: Findings) -> Iterator[str]:

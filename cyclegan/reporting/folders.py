@@ -52,7 +52,7 @@ def _spoken(album: Found, facts: list[Found], read: list[Found]) -> dict[str, st
 
 def _range(facts: list[Found], side: str) -> str:
     sizes = sorted(number(fact.get(side)) for fact in facts)
-    return f"{sizes[0]:.0f} to {sizes[-1]:.0f}" if sizes else "…"
+    return "…" if not sizes else f"{sizes[0]:.0f}" + (f" to {sizes[-1]:.0f}" if sizes[-1] > sizes[0] else "")
 
 
 def _tables(values: list[Any]) -> Iterator[Found]:

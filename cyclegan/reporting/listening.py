@@ -1,10 +1,7 @@
 """Short sounds and small spectrograms that a page carries inside."""
 
-import base64
 import itertools
-import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +12,8 @@ from cyclegan.media.image import encode_picture
 from cyclegan.media.sounds.excerpt import excerpt
 from cyclegan.media.sounds.wav import encode_wav
 from cyclegan.media.spectrogram import spectrogram
+from cyclegan.reporting.document import address
+from cyclegan.reporting.pictures import at_once
 
 SECONDS = 3.0  # that are seen, and heard
 SHORTEST = 1.0  # seconds that fill a spectrogram; what is shorter is seen to be short
@@ -29,22 +28,16 @@ Samples = NDArray[np.float64]
 
 def spectrograms(paths: Iterable[str]) -> dict[str, str]:
     """Return a JPEG of the first sounds of every path, as an address that holds it; "" for what cannot be read."""
-    return _each(paths, _painted)
+    return at_once(paths, _painted)
 
 
 def samples_of(paths: Sequence[str]) -> dict[str, str]:
     """Return a WAV of the first sounds of paths, as addresses; the last of too many are left out, else "" as above."""
-    fine = _each(paths, lambda path: _spoken(path, FINE))
+    fine = at_once(paths, lambda path: _spoken(path, FINE))
     fits = sum(map(len, fine.values())) <= ROOM
-    found = fine if fits else _each(paths, lambda path: _spoken(path, COARSE))
+    found = fine if fits else at_once(paths, lambda path: _spoken(path, COARSE))
     reached = itertools.accumulate(map(len, found.values()))
     return {path: uri for (path, uri), size in zip(found.items(), reached, strict=True) if size <= ROOM}
-
-
-def _each(paths: Iterable[str], work: Callable[[str], str]) -> dict[str, str]:
-    every = list(dict.fromkeys(paths))
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # decoders leave Python alone
-        return dict(zip(every, pool.map(work, every), strict=True))
 
 
 def _painted(path: str) -> str:
@@ -73,8 +66,3 @@ def slower(samples: Samples, *, rate: int, to: int) -> tuple[Samples, int]:
     count = round(len(samples) * to / rate)
     kept = np.fft.rfft(samples)[: count // 2 + 1]
     return np.fft.irfft(kept, count) * (count / len(samples)), to
-
-
-def address(data: bytes, *, kind: str) -> str:
-    """Return bytes as an address that holds them."""
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

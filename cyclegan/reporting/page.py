@@ -2,23 +2,75 @@
 
     Page( title, …, sections=[ Section("Curves", [Chart(…), Chart(…)]), Section("Pictures", [Picture(…)]), … ] )
 
-Blocks are Notes, Commands, Chart, Picture, Sounds, Table and Fold; a section of charts or of small pictures is set in
-columns. Everything that is put into them is text and is escaped.
+Blocks are Pairs, Gallery, Voices, Distances, Notes, Commands, Chart, Previews, Picture, Table, Text and Fold. All that
+is put into them is text and is escaped, or an address that `document.address` made. Without scripts pairs stand side by
+side and previews one below the other.
 """
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeAlias
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-
-from cyclegan.files import read_regular
 from cyclegan.reporting.advice import Advice
 from cyclegan.reporting.chart import Chart
+from cyclegan.reporting.document import document
+from cyclegan.reporting.pictures import Image
 
-_KINDS = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png"}
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pictures of one direction, to be compared under a slider whose sides are named `before` and `after`."""
+
+    title: str
+    before: str
+    after: str
+    pairs: Sequence[tuple[Image, Image]]
+    small: bool = False
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures in rows, as large as the window allows."""
+
+    title: str
+    images: Sequence[Image]
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A sound to play: whose voice it is, the recording's name, its spectrogram and its address."""
+
+    speaker: str
+    name: str
+    spectrogram: Image
+    uri: str
+
+
+@dataclass(frozen=True)
+class Voices:
+    """Recordings of one direction beside what they were converted to."""
+
+    title: str
+    pairs: Sequence[tuple[Voice, Voice]]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A length between 0 and 1 with its name and its value; `tone` chooses the colour, None that of what is soft."""
+
+    name: str
+    value: str
+    length: float
+    tone: int | None = None
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Bars in groups, each under its name, to be compared with each other."""
+
+    title: str
+    groups: Mapping[str, Sequence[Bar]]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,20 +88,22 @@ class Commands:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """Shows a picture that the page carries; build it with `picture`."""
+class Previews:
+    """Sheets in the order of time, each with what is said of it; `chosen` is seen first."""
 
-    uri: str
     title: str
+    sheets: Sequence[tuple[Image, str]]
+    chosen: int
     note: str = ""
 
 
 @dataclass(frozen=True)
-class Sounds:
-    """Plays sounds that the page carries, before and after: rows of (name, address) each."""
+class Picture:
+    """Shows a picture under its title."""
 
-    rows: Sequence[Sequence[tuple[str, str]]]
-    title: str = ""
+    image: Image
+    title: str
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,14 +117,24 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Fold:
-    """Keeps a long text behind its title."""
+class Text:
+    """Shows a text line by line, as it stands in a file."""
 
-    title: str
     text: str
 
 
-Block: TypeAlias = Notes | Commands | Chart | Picture | Sounds | Table | Fold
+@dataclass(frozen=True)
+class Fold:
+    """Keeps blocks behind a title."""
+
+    title: str
+    blocks: "Sequence[Block]"
+    columns: bool = False
+
+
+Block: TypeAlias = (
+    Pairs | Gallery | Voices | Distances | Notes | Commands | Chart | Previews | Picture | Table | Text | Fold
+)
 
 
 @dataclass(frozen=True)
@@ -96,26 +160,6 @@ class Page:
     above: str = field(default="styl")
 
 
-def template(name: str) -> Template:
-    """Return a page of this room to be filled in; whatever is filled in is escaped, and nothing may be left out."""
-    loader = PackageLoader("cyclegan", "reporting")
-    engine = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    engine.tests["a"] = lambda block, kind: type(block).__name__ == kind
-    return engine.get_template(name)
-
-
 def render(page: Page) -> bytes:
     """Return the page as HTML in UTF-8; what is no text in a name is written out."""
-    return template("page.html").render(page=page).encode("utf-8", "backslashreplace")
-
-
-def picture(path: Path, *, title: str, note: str = "") -> Picture | None:
-    """Return a JPEG or PNG file as a block, None where it is missing or is none."""
-    try:
-        data = read_regular(path)
-    except OSError:
-        return None
-    kind = next((kind for magic, kind in _KINDS.items() if data.startswith(magic)), None)
-    return Picture(f"data:{kind};base64,{base64.b64encode(data).decode()}", title, note) if kind else None
+    return document("page.html", styles=("style.css", "page.css"), script="page.js", page=page)

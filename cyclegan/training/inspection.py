@@ -76,6 +76,7 @@ def _table(found: Findings, gathered: Gathered, looked: Scan) -> dict[str, Any]:
             }
             for p in found.pairs
         ],
+        "clusters": list(_clusters(found, paths, folder)),
         "misfiled": [
             {"path": paths[i], "folder": folder[i], "looks_like": folder[j], "score": round(s, 3), "nearest": paths[j]}
             for i, s, j in found.misfiled
@@ -91,6 +92,23 @@ def _table(found: Findings, gathered: Gathered, looked: Scan) -> dict[str, Any]:
         ],
         "separable": None if found.separable is None else round(found.separable, 4),
     }
+
+
+def _clusters(found: Findings, paths: Sequence[str], folder: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield what hangs together by pairs of near-duplicates, the largest first: which to keep, which to leave out.
+
+    Kept is what was judged: whatever is no pair's second.
+    """
+    second = {pair.second for pair in found.pairs}
+    differences = {pair.second: pair.difference for pair in reversed(found.pairs)}  # the least of each
+    for members in found.copies():
+        copies = [i for i in members if i in second]
+        yield {
+            "keep": [paths[i] for i in members if i not in second],
+            "leave_out": [paths[i] for i in copies],
+            "folders": sorted({folder[i] for i in members}),
+            "difference": round(max(differences[i] for i in copies), 4),
+        }
 
 
 def _odd(found: Findings, paths: Sequence[str], folder: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -16,7 +16,6 @@ from cyclegan.codecs import Voice
 from cyclegan.codecs.cepstrum import DECIBELS
 from cyclegan.codecs.world import Speech
 from cyclegan.errors import InputError, shown
-from cyclegan.files import plain
 from cyclegan.media.sheet import contact_sheet
 from cyclegan.media.sounds.wav import CONVERTED
 from cyclegan.media.spectrogram import spectrogram
@@ -24,7 +23,7 @@ from cyclegan.metrics.distances import diversity
 from cyclegan.metrics.speech import ORDERS, modulation_distance
 from cyclegan.objectives import Objective
 from cyclegan.training.data import Batches, Domain
-from cyclegan.training.look import EARLY, Look, Sample, alarming, distances, enough
+from cyclegan.training.look import EARLY, Look, Sample, alarming, distances, enough, paired
 from cyclegan.training.recordings import Recordings
 
 SHOWN = 4.0  # seconds of a recording on the sheets, and in the samples
@@ -37,10 +36,11 @@ Samples = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Heard:
-    """The beginning of a recording, (S,) samples at the codec's rate, and the same taken apart."""
+    """The beginning of a recording: (S,) samples at the codec's rate, the same taken apart, and the file's name."""
 
     samples: Samples
     speech: Speech
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _lost(paths: Sequence[Path]) -> InputError:
 def _readable(paths: Iterable[Path], recordings: Recordings) -> Iterator[Heard]:
     for path in paths:
         with contextlib.suppress(InputError):
-            yield Heard(*recordings.heard(path, seconds=SHOWN))
+            yield Heard(*recordings.heard(path, seconds=SHOWN), name=shown(path.name))
 
 
 class Listener:
@@ -178,13 +178,14 @@ class Listener:
 
     def _samples(self, ways: Sequence[_Way]) -> dict[str, Sample]:
         """Return sounds by name: each recording, and what became of it."""
-        found = {}
+        found: dict[str, Sample] = {}
         for way in ways:
             heard = self.heard[self.domains.index(way.source)]
-            for number, (one, there) in enumerate(zip(heard, way.there, strict=True), start=1):
-                name = f"{plain(way.source)}-{number}"
-                found[name] = Sample(one.samples, self.codec.rate)
-                found[f"{name}-to-{plain(way.target)}"] = Sample(there, self.codec.rate, CONVERTED)
+            before = [Sample(one.samples, self.codec.rate, one.name) for one in heard]
+            after = [
+                Sample(there, self.codec.rate, one.name, CONVERTED) for one, there in zip(heard, way.there, strict=True)
+            ]
+            found |= paired(before, after, way=(way.source, way.target), domains=self.domains)
         return found
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from cyclegan.codecs import Pictures
 from cyclegan.curation.mixture import Mixture
+from cyclegan.files import plain_names
 from cyclegan.media.sheet import contact_sheet
 from cyclegan.metrics.distances import diversity, fid, kid, witness
 from cyclegan.metrics.features import Features
@@ -24,13 +25,15 @@ EARLY = 0.25  # share of the training before which nothing is alarming
 
 Measure = dict[str, dict[str, float]]
 Frames = NDArray[np.uint8]
+A = TypeVar("A")
 
 
 class Sample(NamedTuple):
-    """A sound to listen to: samples (S,) of full scale ±1, how many a second, and what the file should say."""
+    """A sound to listen to: samples (S,) of full scale ±1, how many a second, its recording's name, and a comment."""
 
     samples: NDArray[np.float64]
     rate: int
+    title: str = ""
     comment: str = ""
 
 
@@ -41,7 +44,7 @@ class Look:
     `kid`, `kid_std`, `fid`: distance of the translated from the real pictures; `cycle`: mean error of coming back
     where there is a way back, `change`: mean difference made, both in levels of 255; `diversity`: a share of the real
     pictures'. `rounding` is what bfloat16 would change in translations, for each network; `mixture` is how the latents
-    lie of a model that pictures are drawn from, and `samples` are sounds to listen to, by name.
+    lie of a model that pictures are drawn from, and `samples` are examples, pictures (H, W, 3) or sounds, by name.
     """
 
     sheet: Frames
@@ -50,7 +53,7 @@ class Look:
     alarms: tuple[str, ...]
     rounding: Mapping[str, Rounding]
     mixture: Mixture | None = None
-    samples: Mapping[str, Sample] = field(default_factory=dict)
+    samples: Mapping[str, Frames | Sample] = field(default_factory=dict)
 
     @property
     def kid(self) -> float:
@@ -106,7 +109,16 @@ class Looker:
         columns = {_caption(n, self.domains): frames(self.codec.decode(p)) for n, p in rows.items()}
         measure = {way.target: way.figures for way in ways}
         alarms = alarming(measure, self.untranslated) if progress >= EARLY else ()
-        return Look(contact_sheet(columns), _extremes(ways), measure, alarms, lost)
+        return Look(contact_sheet(columns), _extremes(ways), measure, alarms, lost, samples=self._samples(ways))
+
+    def _samples(self, ways: Sequence[_Way]) -> dict[str, Frames]:
+        """Return each direction's best pictures before and after, the best first."""
+        found: dict[str, Frames] = {}
+        for way in ways:
+            best = way.badness.argsort()[:EXTREMES]
+            before, after = frames(way.pictures[best]), frames(way.translated[best])
+            found |= paired(before, after, way=(way.source, way.target), domains=self.domains)
+        return found
 
     def compare(self, objective: Objective) -> Measure:
         """Return the figures of the networks that an objective is compared with: none for most."""
@@ -162,6 +174,13 @@ def distances(features: Tensor, real: Tensor) -> dict[str, float]:
 def levels(one: Tensor, other: Tensor) -> float:
     """Return the mean difference of two tensors of pictures, in levels of 255."""
     return (one.float() - other.float()).abs().mean().item()
+
+
+def paired(before: Sequence[A], after: Sequence[A], *, way: tuple[str, str], domains: Sequence[str]) -> dict[str, A]:
+    """Name examples of one direction: photos-1 and photos-1-to-paintings, and so on."""
+    source, target = (plain_names(domains)[name] for name in way)
+    found = {f"{source}-{number}": one for number, one in enumerate(before, start=1)}
+    return found | {f"{source}-{number}-to-{target}": one for number, one in enumerate(after, start=1)}
 
 
 def _extremes(ways: Sequence[_Way]) -> Frames:

@@ -3,8 +3,8 @@
 experiment.toml     the whole resolved experiment     environment.json    command, versions, device, threads
 data.json           what lies in the folders            balance.json        how often each picture is shown
 log.jsonl           losses and figures                sheets/*.jpg        always the same held-back pictures
-samples/*.wav       of voices, to listen to
-weights/last, best  self-describing translators       state/*             networks, optimisers, history, average
+weights/last, best  self-describing translators       samples/*           what the best weights make: pictures, sounds
+state/*             networks, optimisers, history, average
 """
 
 import contextlib
@@ -35,7 +35,7 @@ from cyclegan.training.begun import changes
 from cyclegan.training.board import Board
 from cyclegan.training.environment import circumstances, describe
 from cyclegan.training.ledger import SLOWER
-from cyclegan.training.look import Look, Measure
+from cyclegan.training.look import Frames, Look, Measure, Sample
 from cyclegan.training.survey import MEMORY
 from cyclegan.training.trainer import Trainer
 from cyclegan.training.weights import portable
@@ -73,7 +73,7 @@ class RunFolder:
             self.directory.mkdir(parents=True, exist_ok=True)
             self.lock = lock(self.directory)
             self.lock.__enter__()
-            for name in ("", "sheets", "weights", "state", *(["samples"] if isinstance(self.codec, Voice) else [])):
+            for name in ("", "sheets", "samples", "weights", "state"):
                 (self.directory / name).mkdir(exist_ok=True)
                 files.sweep_stale(self.directory / name)  # with the lock: the living may be on another machine
             if self._states() != self.found:  # another process held it a moment ago
@@ -133,8 +133,6 @@ class RunFolder:
         for name, sheet in ((f"{trainer.images:09d}", seen.sheet), ("extremes", seen.extremes)):
             if sheet is not None:
                 self._write(f"sheets/{name}.jpg", encode_picture(sheet, suffix=".jpg", quality=90))
-        for name, (samples, rate, comment) in seen.samples.items():
-            self._write(f"samples/{name}.wav", encode_wav(samples, rate=rate, comment=comment))
         earlier = [
             line["kid"]
             for line in self.log_lines()
@@ -144,6 +142,8 @@ class RunFolder:
         self.line({"images": trainer.images, "features": features, "measure": seen.measure, "kid": seen.kid, **alarms})
         if seen.kid <= min(earlier, default=math.inf):
             self._write("weights/best.safetensors", self._weights(trainer, score=seen.kid).encode())
+            for name, sample in seen.samples.items():
+                self._write(*_sample(name, sample))
 
     def save(self, trainer: Trainer) -> None:
         """Save the translators, then everything a resume needs: a state says that all before it is written."""
@@ -266,6 +266,14 @@ def _line(text: str) -> Line | None:
     except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
         return None
     return line if sound else None
+
+
+def _sample(name: str, sample: Frames | Sample) -> tuple[str, bytes]:
+    """Return the file of a sample and what goes into it."""
+    if isinstance(sample, Sample):
+        sound = encode_wav(sample.samples, rate=sample.rate, title=sample.title, comment=sample.comment)
+        return f"samples/{name}.wav", sound
+    return f"samples/{name}.jpg", encode_picture(sample, suffix=".jpg")
 
 
 def numbers(trainer: Trainer) -> dict[str, torch.Tensor]:

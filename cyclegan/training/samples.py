@@ -11,6 +11,7 @@ from torch.nn import functional as nnf
 from cyclegan.codecs import Pictures
 from cyclegan.curation.neighbours import nearest
 from cyclegan.curation.source import Source
+from cyclegan.files import plain
 from cyclegan.media.sheet import contact_sheet
 from cyclegan.metrics.distances import diversity, witness
 from cyclegan.metrics.features import Features
@@ -65,8 +66,14 @@ class SampleLooker:
         objective.train()
         alarms = alarming(self.domain, figures) if progress >= EARLY else ()
         shown = {CAPTIONS.get(name, self.domain): frames(self.codec.decode(row)) for name, row in rows.items()}
-        sheet, extremes = contact_sheet(shown | _pairs(draw)), _extremes(draw, witness(drawn, self.real))
-        return Look(sheet, extremes, {self.domain: figures}, alarms, rounding={}, mixture=source.mixture)
+        order = witness(drawn, self.real).argsort()
+        sheet, extremes, best = contact_sheet(shown | _pairs(draw)), _extremes(draw, order), self._best(draw, order)
+        return Look(sheet, extremes, {self.domain: figures}, alarms, {}, mixture=source.mixture, samples=best)
+
+    def _best(self, draw: _Draw, order: Tensor) -> dict[str, NDArray[np.uint8]]:
+        """Return the samples most like the folder, the best first."""
+        best = frames(draw.pictures[order[:ROWS]])
+        return {f"{plain(self.domain)}-{number}": sample for number, sample in enumerate(best, start=1)}
 
     def _error(self, network: Autoencoder) -> float:
         """Return what held-back pictures lose on their way through the latents, in levels of 255."""
@@ -106,9 +113,9 @@ def _pairs(draw: _Draw) -> dict[str, list[NDArray[np.uint8]]]:
     return columns
 
 
-def _extremes(draw: _Draw, badness: Tensor) -> NDArray[np.uint8]:
+def _extremes(draw: _Draw, order: Tensor) -> NDArray[np.uint8]:
     """Draw the samples most and least like the folder, each beside the picture that is nearest to it."""
-    order, columns = badness.argsort(), {}
+    columns = {}
     for word, chosen in (("best", order[:EXTREMES]), ("worst", order.flip(0)[:EXTREMES])):
         columns[f"drawn, {word}"] = frames(draw.pictures[chosen])
         columns[f"nearest, {word}"] = frames(draw.closest[chosen])
