@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,6 +13,7 @@ from cyclegan.reporting.words import aimed
 from cyclegan.translation.progress import Progress
 
 PLAIN_SECONDS = 5.0  # between lines where there is no terminal
+NAMED = 3  # skipped steps of a line that are told one by one
 
 
 class Display(Progress):
@@ -69,6 +70,14 @@ class Display(Progress):
         left = f"{_clock(spent / gained * (1 - progress))} left" if gained > 0 else "…"
         losses = " ".join(f"{name} {value:.2f}" for name, value in line["losses"].items())
         self._update(progress, f"{line['images']:,} images, {line['images_per_second']:.1f}/s, {left}  {losses}")
+        self._skipped(line.get("skipped", ()))
+
+    def _skipped(self, steps: Sequence[Mapping[str, Any]]) -> None:
+        for step in steps[:NAMED]:
+            what = "step skipped, its loss or a gradient was NaN or infinite"
+            self.note(f"{step['images']:,} images: {what}: {step['files']}")
+        if len(steps) > NAMED:
+            self.note(f"  and {len(steps) - NAMED} more; log.jsonl names them")
 
     def count(self, done: int, total: int) -> None:
         """Show that `done` of `total` pictures are dealt with."""
