@@ -1,5 +1,6 @@
 """Two folders of speech become a translator: what is learnt, what is left out, and the same to the bit when resumed."""
 
+import dataclasses
 import itertools
 import shutil
 import signal
@@ -45,7 +46,7 @@ from cyclegan.objectives import Objective, assemble
 from cyclegan.recipes import Voice as VoiceOptions
 from cyclegan.training import recordings as taking_apart
 from cyclegan.training.data import Batches
-from cyclegan.training.listen import Heard, Listener
+from cyclegan.training.listen import Heard, Listener, pieces_of
 from cyclegan.training.recordings import Recordings
 from cyclegan.training.run import Outcome, train
 from cyclegan.training.scan import scan
@@ -439,6 +440,23 @@ def test_a_damaged_store_is_not_listened_to(stored: Data) -> None:
         file.write_bytes(file.read_bytes()[:-1])
     made, _ = drawn(stored, found)
     assert all(map(torch.equal, made, wanted))
+
+
+@pytest.mark.parametrize(("most", "recordings"), [(2, 2), (5, 3), (100, 3)])
+def test_pieces_that_are_measured_are_a_sample(
+    stored: Data, monkeypatch: pytest.MonkeyPatch, most: int, recordings: int
+) -> None:
+    """As many as there can be, from all places of the recordings that the seed puts first."""
+    monkeypatch.setattr("cyclegan.training.listen.MOST", most)
+    cut = Recordings(dataclasses.replace(stored, size=16), VoiceOptions(rate=16_000))
+    batches = Batches(cut.data, cut, batch=1, seed=0)
+    paths = batches.domains[0].shuffled
+    found = pieces_of(batches, 0, paths, cut)
+    every = [piece for path in paths[:recordings] for piece in cut.pieces(cut.read(path))]
+    assert len(found) == min(most, len(every))
+    places = [next(i for i, one in enumerate(every) if torch.equal(piece, one)) for piece in found]
+    assert places == sorted(set(places))
+    assert (places[0], places[-1]) == (0, len(every) - 1)
 
 
 # --- figures

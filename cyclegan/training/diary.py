@@ -13,8 +13,8 @@ from cyclegan.training.runfolder import RunFolder, numbers
 from cyclegan.training.samples import SampleLooker
 from cyclegan.training.trainer import Trainer
 
-REALS = 256  # of each domain, that translated pictures are measured against
-KNOWN = 2048  # of a folder, that draws are compared with, and whose latents are fitted
+REALS = 256  # of each domain, drawn at random, that translated pictures are measured against
+KNOWN = 2048  # of a folder, drawn at random, that draws are compared with, and whose latents are fitted
 
 
 class Diary:
@@ -42,13 +42,13 @@ class Diary:
         return SampleLooker(held_back, known, codec=codec, features=features, domain=domains[0])
 
     def _listener(self, batches: Batches) -> Listener:
-        """Return who listens, to the first recordings of those that are held back."""
+        """Return who listens, to recordings that are held back."""
         codec, recordings, found = self.run.codec, batches.geometry, batches.domains
         assert isinstance(codec, Voice)
         assert isinstance(recordings, Recordings)
         heard = [heard_of(domain, recordings) for domain in found]
         held = [pieces_of(batches, d, domain.held_back, recordings) for d, domain in enumerate(found)]
-        every = [[*domain.held_back, *domain.train] for domain in found]
+        every = [[*domain.held_back, *domain.shuffled] for domain in found]
         reals = [pieces_of(batches, d, paths, recordings) for d, paths in enumerate(every)]
         domains = self.run.experiment.data.domains
         return Listener(held, reals, heard, codec=codec, domains=domains, device=batches.device)

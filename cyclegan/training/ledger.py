@@ -67,6 +67,8 @@ class Ledger:
         for step, out in zip(self.steps, skipped, strict=True):
             self.row = self.row + 1 if out else 0
             if self.row > PATIENCE:
-                what = f"loss or gradients were NaN or infinite in {self.row} steps in a row until {step.images:,} images"
+                what = (
+                    f"loss or gradients were NaN or infinite in {self.row} steps in a row until {step.images:,} images"
+                )
                 raise StoppedEarly(f"{what}, with {self.files(step)}", hint=SLOWER)
         return skipped

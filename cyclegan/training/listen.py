@@ -67,18 +67,20 @@ class Manner:
 
 
 def pieces_of(batches: Batches, domain: int, paths: Sequence[Path], recordings: Recordings) -> Tensor:
-    """Return at most MOST pieces of as many recordings, evenly spaced, (N, 1, coefficients + 1, T), on the device."""
-    chosen = paths[:: -(-len(paths) // MOST)]
-    found = [piece for array in batches.arrays(domain, chosen) for piece in recordings.pieces(array)]
+    """Return at most MOST pieces of the first MOST recordings, (N, 1, coefficients + 1, T), on the device.
+
+    They are evenly spaced in all that these recordings hold: a random sample, where `paths` are in a random order.
+    """
+    found = [piece for array in batches.arrays(domain, paths[:MOST]) for piece in recordings.pieces(array)]
     if not found:
         raise _lost(paths)
-    return torch.stack(found[:: -(-len(found) // MOST)]).to(batches.device)
+    spaced = torch.linspace(0, len(found) - 1, min(len(found), MOST), dtype=torch.float64).round().long()
+    return torch.stack([found[place] for place in spaced]).to(batches.device)
 
 
 def heard_of(domain: Domain, recordings: Recordings) -> list[Heard]:
-    """Return recordings that can be read, evenly spaced held-back ones before others; raises InputError without one."""
-    spaced = domain.held_back[:: max(1, len(domain.held_back) // ROWS)]
-    every = dict.fromkeys([*spaced, *domain.held_back, *domain.train])
+    """Return recordings that can be read, held-back ones before others; raises InputError without one."""
+    every = dict.fromkeys([*domain.held_back, *domain.shuffled])
     found = list(itertools.islice(_readable(every, recordings), ROWS))
     if not found:
         raise _lost(domain.train)
