@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from cyclegan.experiment import Experiment
+from cyclegan.networks import PatchGAN, ResNet
 from cyclegan.objectives import Distillation, Objective, assemble
 from cyclegan.objectives.cyclegan import CycleGAN
 from cyclegan.objectives.history import History
 from cyclegan.objectives.losses import ADVERSARIAL
-from cyclegan.networks import PatchGAN, ResNet
 from cyclegan.recipes import Adversarial
 from cyclegan.training.trainer import Average, Report, Trainer
 
@@ -298,7 +298,7 @@ def test_a_player_that_cannot_move_leaves_the_history_and_the_average_as_they_we
     one.objective.adversarial = one.objective.adversarial._replace(real=lambda s: s.mean() * float("nan"))  # type: ignore[union-attr]
     assert one.play([noise(3)]).skipped == 1
     after = one.state()
-    kept = [n for n in after if ".D_" in n or n.startswith(("objective.past", "average")) and "_extra" not in n]
+    kept = [n for n in after if ".D_" in n or (n.startswith(("objective.past", "average")) and "_extra" not in n)]
     assert len(kept) > 20
     assert all(torch.equal(after[name], before[name]) for name in [*kept, *slots])
 
