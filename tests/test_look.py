@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from cyclegan.codecs import Pictures
 from cyclegan.metrics.distances import kid, witness
 from cyclegan.objectives import CycleGAN
+from cyclegan.thresholds import LEAST_CHANGE
 from cyclegan.training.look import Look, Looker, alarming
 
 RED, BLUE = (200, 40, 40), (40, 40, 200)
@@ -103,9 +104,19 @@ def test_a_collapse_rings() -> None:
 
 def test_what_is_worse_than_nothing_rings() -> None:
     figures = {"kid": 2.0, "diversity": 1.0, "change": 30.0}
-    assert alarming({"blue": figures}, {"blue": {"kid": 1.0}}) == (
+    assert alarming({"blue": figures}, {"blue": {"kid": 1.0}}, least=LEAST_CHANGE["pictures"]) == (
         "to blue: further from real blue than before translating",
     )
+
+
+@pytest.mark.parametrize(("change", "rings"), [(1.9, True), (2.1, False)])
+def test_how_little_is_next_to_nothing_is_told_in_levels(change: float, rings: bool) -> None:
+    said = alarming(
+        {"blue": {"kid": 0.0, "diversity": 1.0, "change": change}},
+        {"blue": {"kid": 1.0}},
+        least=LEAST_CHANGE["pictures"],
+    )
+    assert said == (("to blue: next to nothing is changed, less than 2 levels of 255",) if rings else ())
 
 
 def test_nothing_rings_early() -> None:

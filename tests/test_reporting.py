@@ -23,7 +23,7 @@ from cyclegan.cli.runs import runs as runs_verb
 from cyclegan.errors import InputError
 from cyclegan.experiment import Experiment
 from cyclegan.media.sounds.wav import encode_wav
-from cyclegan.reporting.advice import Story, advise
+from cyclegan.reporting.advice import advise
 from cyclegan.reporting.chart import BINS, Chart, Level, Mark, Series, tick_texts, ticks
 from cyclegan.reporting.curves import charts
 from cyclegan.reporting.log import read_log
@@ -233,17 +233,20 @@ def test_neither_command_needs_torch_and_runs_answers_at_once(tmp_path: Path) ->
 # --- advice
 
 
-def said(tmp_path: Path, lines: list[Line], **known: Any) -> str:
-    """Return all that is said of a log, in one line."""
+def said(tmp_path: Path, lines: list[Line], *, preset: str = "tiny", progress: float = 1.0, **of: Any) -> str:
+    """Return all that is said of a run, in one line; `of` changes its experiment."""
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    story = Story(read_log(tmp_path / "log.jsonl"), **({"progress": 1.0, "decay": 0.5} | known))
-    return " | ".join(f"{a.kind}: {a.found} {a.then}" for a in advise(story))
+    last = max((line["images"] for line in lines), default=0)
+    names = ("photos",) if any("photos" in line.get("measure", {}) for line in lines) else ("a", "b")
+    settings = {"training__images": round((last or 1000) / progress), "data__domains": names} | of
+    (tmp_path / "experiment.toml").write_text(Experiment.load(preset).replace(**settings).toml())
+    return " | ".join(f"{a.kind}: {a.found} {a.then}" for a in advise(read_run(tmp_path)))
 
 
 def test_a_run_that_improves_to_its_end(tmp_path: Path) -> None:
     lines = [*LOOKS[:3], look(1000, 0.02)]
     assert said(tmp_path, lines).startswith(
-        "good: Still improving: the best look is among the last quarter. Go further"
+        "good: Still improving: the lowest KID is among the last quarter of the looks. Go further"
     )
     assert "Let it go on" in said(tmp_path, lines, progress=0.5)
     assert "Still improving" in said(tmp_path, [*LOOKS[:3], look(760, 0.02), look(1000, 0.03)])
@@ -251,11 +254,26 @@ def test_a_run_that_improves_to_its_end(tmp_path: Path) -> None:
 
 
 def test_a_run_whose_best_is_behind_it(tmp_path: Path) -> None:
-    assert said(tmp_path, WHOLE).startswith(
-        "note: The best was at 600 of 1,000 pictures; it has not improved since. Use"
+    assert said(tmp_path, WHOLE) == (
+        "note: KID was lowest at 600 of 1,000 pictures, and has not improved since. "
+        "Use the best weights; stop, or begin another run with --set training.learning_rate=0.00035."
     )
     assert "has not begun to fall" in said(tmp_path, WHOLE, progress=0.4)
     assert "has not begun to fall" not in said(tmp_path, WHOLE, progress=0.6)
+    assert "never falls, which helps as a rule: go on with --set training.decay=0.5" in said(
+        tmp_path, WHOLE, training__decay=0.0
+    )
+
+
+def test_a_run_that_holds_its_level_says_how_far_the_last_look_is_from_the_lowest(tmp_path: Path) -> None:
+    """Checkpoints that cannot be told apart make the later one the best, which is no improvement."""
+    compared = {"images": 600, "difference": 0.0004, "error": 0.0011}
+    level = [*WHOLE[:-1], look(1000, 0.0304) | {"best": True, "compared": compared}]
+    assert (
+        "KID was lowest at 600 of 1,000 pictures, and has not improved since: "
+        "the last look is 0.4 ± 1.1 above the lowest before, at 600."
+    ) in said(tmp_path, level)
+    assert read_log(tmp_path / "log.jsonl").best == read_log(tmp_path / "log.jsonl").looks[-1]
 
 
 def test_a_collapse_has_a_time(tmp_path: Path) -> None:
@@ -274,6 +292,12 @@ def test_nothing_learnt(tmp_path: Path) -> None:
     still = [LOOKS[0], look(300, 0.05, change=1.9)]
     assert "warning: Nothing learnt to a and b: pictures change by less than 2 levels of 255" in said(tmp_path, still)
     assert "Nothing learnt" not in said(tmp_path, [LOOKS[0], look(300, 0.05, change=2.0)])
+    assert "Train longer, or begin another run with --set objective.cycle=5." in said(tmp_path, still)
+    assert "Let it go on, or begin" in said(tmp_path, still, progress=0.5)
+    assert "with --set objective.cycle=10 --set objective.identity=2.5." in said(
+        tmp_path, still, objective__cycle=20.0, objective__identity=5.0
+    )
+    assert "or try another preset." in said(tmp_path, still, objective__cycle=0.0, objective__identity=0.0)
     flat = [LOOKS[0], look(300, 0.0672), look(600, 0.0728)]
     assert "Nothing learnt: KID stayed within 5 % of untranslated" in said(tmp_path, flat)
     assert "Nothing learnt" not in said(tmp_path, [*flat, look(900, 0.066)])
@@ -295,16 +319,43 @@ def test_critics_that_have_won(tmp_path: Path) -> None:
     assert "warning: The critics have won: D_y loses 0.01 and G learns nothing from it (0.97)" in said(
         tmp_path, [*fair, *lost]
     )
-    assert "won" not in said(tmp_path, [*fair, *lost], adversarial="hinge")
+    assert "won" not in said(tmp_path, [*fair, *lost], objective__adversarial="hinge")
     assert "won" not in said(tmp_path, [*fair, *(step(i, G=0.97, D_x=0.01) for i in range(91, 101))])  # not its critic
     assert "won" not in said(tmp_path, [*lost, *fair])
 
 
+@pytest.mark.parametrize(
+    ("of", "ways"),
+    [
+        ({}, "--set objective.r1=12 (it is 6), --set critic.width=8 (it is 16), --set objective.augment=0.3, or more"),
+        ({"objective__r1": 0.0, "critic__width": 15}, "--set objective.r1=2, --set objective.augment=0.3, or more"),
+        ({"objective__r1": 20.0, "objective__augment": 0.3, "critic__width": 8}, "more"),
+    ],
+)
+def test_critics_that_have_won_are_held_back_by_more_than_the_run_has(
+    tmp_path: Path, of: dict[str, Any], ways: str
+) -> None:
+    lost = [step(i, G=0.97, D_y=0.01) for i in range(1, 11)]
+    assert f"In another run try {ways} pictures." in said(tmp_path, lost, **of)
+
+
+def test_steps_that_were_skipped_are_counted_and_named(tmp_path: Path) -> None:
+    one = step(500) | {"skipped": [{"images": 412, "files": "a/1.png, b/2.png"}]}
+    assert (
+        "note: 1 step was skipped: a loss or a gradient was NaN or infinite, the first at 412 pictures, "
+        "with a/1.png, b/2.png. Look at these files."
+    ) in said(tmp_path, [one, *LOOKS], training__batch=1)
+    many = step(500) | {"skipped": [{"images": i, "files": "a/1.png"} for i in range(100, 102)]}
+    told = said(tmp_path, [many, *LOOKS], training__batch=1, training__precision="bf16")
+    assert "warning: 2 steps were skipped: a loss" in told
+    assert "half the learning rate, or --set training.precision=fp32." in told
+
+
 def test_the_gravest_comes_first(tmp_path: Path) -> None:
     text = said(tmp_path, [*WHOLE, step(1001, G=math.inf)])
-    assert text.startswith("alarm: Diverged: the losses are no numbers after 1,000 pictures. Begin another run")
+    assert text.startswith("alarm: Diverged: the losses are NaN or infinite after 1,000 pictures. Begin another run")
     assert said(tmp_path, [step(1, F=math.nan)]).startswith(
-        "alarm: Diverged: the losses are no numbers from the start."
+        "alarm: Diverged: the losses are NaN or infinite from the start."
     )
     failed = said(tmp_path, [*WHOLE, {"images": 1001, "failed": "a disk failed"}])
     assert failed.startswith("alarm: The training failed: a disk failed.")
@@ -313,7 +364,10 @@ def test_the_gravest_comes_first(tmp_path: Path) -> None:
 
 
 def test_nothing_is_concluded_from_nothing(tmp_path: Path) -> None:
-    assert said(tmp_path, []).startswith("note: No look at the held-back pictures yet.")
+    assert said(tmp_path, []) == (
+        "note: No look at the held-back pictures yet. The first one comes at 1,000 pictures (every.sheet)."
+    )
+    assert "The first one comes at the end." in said(tmp_path, [], every__sheet=2000)
     assert said(tmp_path, [LOOKS[0]]).startswith("note: No look at the held-back pictures yet.")
     assert said(tmp_path, LOOKS[:2]).startswith("note: Too early to say: 1 of at least 3 looks.")
     old = {"images": 500, "score": {"a": 20.0}, "mean_score": 20.0}
@@ -446,7 +500,7 @@ def test_the_page_tells_the_run_and_needs_nothing_else(tmp_path: Path) -> None:
     assert "script" not in found.tags
     assert not re.search(rb"(?i)https?://|@import|url\(", report(read_run(folder)))
     for words in (
-        "a and b Finished The best was at 600 of 1,000 pictures; it has not improved since.",
+        "a and b Finished KID was lowest at 600 of 1,000 pictures, and has not improved since.",
         "The best look 600 pictures seen, KID × 1000 30.0",
         "The last look 1,000 pictures seen, KID × 1000 40.0",
         "untranslated 70.0 200.0 … … … first look, 0 70.0 ± 1.0 90.0 7.0 20.0 0.80 best look, 600 30.0 ± 1.0",
@@ -457,7 +511,8 @@ def test_the_page_tells_the_run_and_needs_nothing_else(tmp_path: Path) -> None:
         "G (to b)",
     ):
         assert words in found.text, words
-    assert "training.learning_rate" not in found.text.split("The whole experiment.toml")[0]  # as in the preset
+    settings = found.text.split("Settings")[1].split("The whole experiment.toml")[0]
+    assert "training.learning_rate" not in settings  # as in the preset
 
 
 def test_a_run_of_one_folder_is_told_as_one_that_draws(tmp_path: Path) -> None:
@@ -469,7 +524,7 @@ def test_a_run_of_one_folder_is_told_as_one_that_draws(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(folder / "sheets" / "extremes.jpg")
     told = page(folder).text.split("Settings")[0]
     for words in (
-        "photos Finished The best was at 600 of 1,000 pictures",
+        "photos Finished KID was lowest at 600 of 1,000 pictures",
         f"Draw with the best styl sample {folder}/weights/best.safetensors -o samples",
         "of photos: 30 at 600",
         "held back: 12.3 at 600",
@@ -546,9 +601,9 @@ def test_curves_of_voices_are_in_their_own_units(tmp_path: Path) -> None:
 
 
 def test_voices_that_do_not_change_are_told_in_decibels(tmp_path: Path) -> None:
-    said = advise(Story(read_run(voice_run(tmp_path / "run", change=0.4)).log, speaks=True))
+    said = advise(read_run(voice_run(tmp_path / "run", change=0.4)))
     assert any("recordings change by less than 1 dB" in advice.found for advice in said)
-    said = advise(Story(read_run(voice_run(tmp_path / "other", change=1.5)).log, speaks=True))
+    said = advise(read_run(voice_run(tmp_path / "other", change=1.5)))
     assert not any("change by" in advice.found for advice in said)  # of pictures, 1.5 levels would be nothing
 
 

@@ -526,4 +526,16 @@ def test_speakers_that_are_one_are_no_way_apart() -> None:
     for name in "xy":
         assert abs(found.untranslated[name]["kid"]) < 3 * found.untranslated[name]["kid_std"] + 0.01
         assert look.measure[name]["change"] == pytest.approx(0, abs=1e-4)
-    assert look.alarms == ("to y: next to nothing is changed", "to x: next to nothing is changed")
+    said = "next to nothing is changed, less than 1 dB"
+    assert look.alarms == (f"to y: {said}", f"to x: {said}")
+
+
+@pytest.mark.parametrize(("decibels", "rings"), [(1.5, False), (0.9, True)])
+def test_how_little_is_next_to_nothing_is_told_in_decibels(decibels: float, rings: bool) -> None:
+    """Of pictures, less than two levels would be."""
+    shift = decibels / DECIBELS / np.sqrt(24 / 2)
+    look = listener(speakers(apart=shift, coefficients=36), means=(0.0, shift)).look(
+        unmoved(coefficients=36), progress=1.0
+    )
+    assert look.measure["x"]["change"] == pytest.approx(decibels, rel=1e-3)
+    assert any("next to nothing" in alarm for alarm in look.alarms) == rings

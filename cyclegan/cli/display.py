@@ -9,7 +9,8 @@ from typing import Any
 
 from cyclegan.cli.edge import say
 from cyclegan.media.folder import passed_over, told_passed_over
-from cyclegan.reporting.words import aimed
+from cyclegan.reporting.log import Comparison
+from cyclegan.reporting.words import against, aimed
 from cyclegan.translation.progress import Progress
 
 PLAIN_SECONDS = 5.0  # between lines where there is no terminal
@@ -57,7 +58,8 @@ class Display(Progress):
             figures = line.get("measure") or line["untranslated"]
             distances = ", ".join(f"{aimed(name, found)} {1000 * found['kid']:.1f}" for name, found in figures.items())
             what = "sheet written; " if "measure" in line else "before translating: "
-            self.note(f"{line['images']:,} images: {what}KID × 1000 {distances}")
+            than = f"; mean {against(Comparison(**line['compared']))}" if "compared" in line else ""
+            self.note(f"{line['images']:,} images: {what}KID × 1000 {distances}{than}")
             for name, found in line.get("teacher", {}).items():
                 self.note(f"  the teacher: KID × 1000 to {name} {1000 * found['kid']:.1f}")
             for alarm in line.get("alarms", ()):

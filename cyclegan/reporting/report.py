@@ -10,7 +10,7 @@ from typing import Any
 from cyclegan.errors import shown
 from cyclegan.experiment import Experiment, presets
 from cyclegan.reporting import curves
-from cyclegan.reporting.advice import Advice, Story, advise
+from cyclegan.reporting.advice import Advice, advise
 from cyclegan.reporting.folders import folders
 from cyclegan.reporting.log import Look
 from cyclegan.reporting.page import (
@@ -27,7 +27,7 @@ from cyclegan.reporting.page import (
 )
 from cyclegan.reporting.runs import Run, read_json, read_text
 from cyclegan.reporting.sounds import sounds
-from cyclegan.reporting.words import aimed, decimals, duration, printable
+from cyclegan.reporting.words import against, aimed, decimals, duration, printable
 from cyclegan.tables import flat
 
 TONES = {"finished": "good", "training": "note", "stopped": "note"}
@@ -50,7 +50,7 @@ HEARD = {
 
 def report(run: Run) -> bytes:
     """Return a run as one self-contained HTML page."""
-    advice = advise(_story(run))
+    advice = advise(run)
     environment = read_json(run.directory / "environment.json")
     page = Page(
         title=" and ".join(map(printable, run.domains)) or shown(run.directory.resolve().name),
@@ -70,17 +70,6 @@ def report(run: Run) -> bytes:
         foot=f"Written {time.strftime('%Y-%m-%d %H:%M')}; the run was last written to {_ago(run)} before.",
     )
     return render(page)
-
-
-def _story(run: Run) -> Story:
-    adversarial = run.option("objective.adversarial")
-    return Story(
-        run.log,
-        progress=run.progress,
-        decay=run.amount("training.decay"),
-        adversarial=adversarial if isinstance(adversarial, str) else "",
-        speaks=run.speaks,
-    )
 
 
 def _tone(run: Run, advice: list[Advice]) -> str:
@@ -142,7 +131,7 @@ def _commands(run: Run, *, anew: bool) -> dict[str, str]:
 def _pictures(run: Run) -> Iterator[Picture]:
     sheets = {int(p.stem): p for p in run.directory.glob("sheets/*.jpg") if re.fullmatch(r"[0-9]{1,15}", p.stem)}
     best, last = run.log.best, max(sheets, default=0)
-    looks = {look.images: look for look in run.log.looks}
+    looks = {look.images: look for look in run.log.comparable}
     wanted = [("The best look", best.images)] if best and best.images in sheets else []
     wanted += [("The last look", last)] if sheets and (not wanted or last != wanted[0][1]) else []
     for title, images in wanted:
@@ -156,13 +145,16 @@ def _pictures(run: Run) -> Iterator[Picture]:
 
 
 def _caption(images: int, looks: Mapping[int, Look], run: Run) -> str:
-    kid = looks[images].kid if images in looks else math.nan
-    return f"{images:,} {run.seen} seen" + (f", KID × 1000 {decimals(1000 * kid)}" if math.isfinite(kid) else "")
+    look = looks.get(images)
+    if look is None or not math.isfinite(look.kid):
+        return f"{images:,} {run.seen} seen"
+    than = f", {against(look.compared)}" if look.compared else ""
+    return f"{images:,} {run.seen} seen, KID × 1000 {decimals(1000 * look.kid)}{than}"
 
 
 def _figures(run: Run) -> Iterator[Table]:
     """Yield a table a domain, of the figures it has: untranslated pictures, the first, the best and the last look."""
-    looks = [look for look in run.log.looks if look.measure]
+    looks = [look for look in run.log.comparable if look.measure]
     if not looks:
         return
     chosen = {"first look": looks[0], "best look": run.log.best, "last look": looks[-1]}

@@ -50,6 +50,11 @@ class Run:
         return bool(self.option("codec.name") == "voice")
 
     @property
+    def things(self) -> str:
+        """What is translated: pictures, or recordings."""
+        return "recordings" if self.speaks else "pictures"
+
+    @property
     def seen(self) -> str:
         """What is counted while it trains: pictures, or pieces of recordings."""
         return "pieces" if self.speaks else "pictures"

@@ -27,9 +27,10 @@ class Diary:
         if isinstance(self.looker, Looker):
             domains = enumerate(run.experiment.data.domains)
             run.familiar = {name: familiarised(batches, number) for number, name in domains}
-        if not isinstance(self.looker, SampleLooker) and not run.knows(self.features):
+        protocol = self.looker.protocol
+        if not run.knows(protocol) and not isinstance(self.looker, SampleLooker):
             compared = self.looker.compare(objective) if isinstance(self.looker, Looker) else {}
-            run.untranslated(self.looker.untranslated, features=self.features, compared=compared)
+            run.untranslated(self.looker.untranslated, features=self.features, protocol=protocol, compared=compared)
 
     def _looker(self, batches: Batches, measured_by: str) -> Looker | SampleLooker:
         """Return who looks: translations are looked at beside what they were made of, draws beside what is known."""

@@ -20,11 +20,12 @@ from cyclegan.files import plain
 from cyclegan.media.sheet import contact_sheet
 from cyclegan.media.sounds.wav import CONVERTED
 from cyclegan.media.spectrogram import spectrogram
-from cyclegan.metrics.distances import diversity
+from cyclegan.metrics.distances import KernelDistance, diversity, kernel_distance
 from cyclegan.metrics.speech import ORDERS, modulation_distance
 from cyclegan.objectives import Objective
+from cyclegan.thresholds import LEAST_CHANGE
 from cyclegan.training.data import Batches, Domain
-from cyclegan.training.look import EARLY, Look, Sample, alarming, distances, enough
+from cyclegan.training.look import EARLY, Look, Sample, alarming, distances, enough, protocol
 from cyclegan.training.recordings import Recordings
 
 SHOWN = 4.0  # seconds of a recording on the sheets, and in the samples
@@ -51,13 +52,14 @@ class _Way:
     target: str
     there: list[Samples]
     back: list[Samples]
+    distance: KernelDistance
     figures: dict[str, float]
 
 
 class Manner:
     """Features of voices: how a piece is spoken."""
 
-    name = "manner"
+    name, protocol = "manner", "manner: mean, deviation and pace of the coefficients of a piece"
 
     def __call__(self, pieces: Tensor) -> Tensor:
         """Return mean, deviation and pace of coefficients, (N, 3 C), of pieces (N, 1, C, T) as networks see them."""
@@ -120,12 +122,12 @@ class Listener:
         self.codec, self.domains, self.heard, self.device = codec, tuple(domains), heard, device
         self.held_back = [enough(pieces) for pieces in held_back]
         self.reals = [codec.of(name).encode(enough(p)) for name, p in zip(domains, reals, strict=True)]
+        self.protocol = protocol(self.features.protocol, self.held_back, self.reals)
         self.real = [self.features(pieces) for pieces in self.reals]
+        pairs = [(codec.of(domains[1 - i]).encode(self.held_back[i]), self.real[1 - i]) for i in range(2)]
+        found = [(self.features(pieces), real) for pieces, real in pairs]
         self.untranslated = {
-            domains[1 - i]: distances(
-                self.features(codec.of(domains[1 - i]).encode(self.held_back[i])), self.real[1 - i]
-            )
-            for i in range(2)
+            to: distances(kernel_distance(*pair), *pair) for to, pair in zip(domains[::-1], found, strict=True)
         }
 
     def look(self, objective: Objective, *, progress: float) -> Look:
@@ -135,8 +137,9 @@ class Listener:
             ways = [self._go(objective, x, y) for x, y in objective.routes]
         objective.train()
         measure = {way.target: way.figures for way in ways}
-        alarms = alarming(measure, self.untranslated) if progress >= EARLY else ()
-        return Look(self._sheet(ways), None, measure, alarms, {}, samples=self._samples(ways))
+        alarms = alarming(measure, self.untranslated, least=LEAST_CHANGE["voice"]) if progress >= EARLY else ()
+        apart = {way.target: way.distance for way in ways}
+        return Look(self._sheet(ways), None, self.protocol, apart, measure, alarms, {}, samples=self._samples(ways))
 
     def _go(self, objective: Objective, x: int, y: int) -> _Way:
         source, target = self.domains[x], self.domains[y]
@@ -146,8 +149,9 @@ class Listener:
         fakes = _through(there, pieces)
         natural = self.codec.of(target).decode(fakes)
         found = self.features(fakes)
+        distance = kernel_distance(found, self.real[y])
         figures = {
-            **distances(found, self.real[y]),
+            **distances(distance, found, self.real[y]),
             "diversity": diversity(found, self.real[y]),
             "change": apart(natural, envelopes),
             "cycle": apart(self.codec.of(source).decode(_through(back, fakes)), envelopes),
@@ -155,7 +159,8 @@ class Listener:
         }
         converted = [self._convert(there, heard.speech, source, target) for heard in self.heard[x]]
         returned = [self._convert(back, speech, target, source) for speech in converted]
-        return _Way(source, target, self._spoken(converted, like=x), self._spoken(returned, like=x), figures)
+        there_and_back = self._spoken(converted, like=x), self._spoken(returned, like=x)
+        return _Way(source, target, *there_and_back, distance, figures)
 
     def _convert(self, network: nn.Module, speech: Speech, source: str, target: str) -> Speech:
         return self.codec.converted(speech, network, source=source, target=target, device=self.device)

@@ -1,5 +1,6 @@
 """A look at the held-back pictures: a sheet for people, figures to choose by, and alarms."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -12,14 +13,14 @@ from torch import Tensor, nn
 from cyclegan.codecs import Pictures
 from cyclegan.curation.mixture import Mixture
 from cyclegan.media.sheet import contact_sheet
-from cyclegan.metrics.distances import diversity, fid, kid, witness
+from cyclegan.metrics.distances import KernelDistance, diversity, fid, kernel_distance, witness
 from cyclegan.metrics.features import Features
 from cyclegan.networks.precision import Rounding, rounding
 from cyclegan.objectives import Objective
+from cyclegan.thresholds import LEAST_CHANGE, LEAST_DIVERSITY, Change
 
 ROWS, EXTREMES = 8, 4  # on the sheets; all pictures are measured
 BATCH = 4
-COLLAPSED, UNCHANGED = 0.25, 2.0  # share of the real pictures' diversity; levels of 255
 EARLY = 0.25  # share of the training before which nothing is alarming
 
 Measure = dict[str, dict[str, float]]
@@ -40,12 +41,15 @@ class Look:
 
     `kid`, `kid_std`, `fid`: distance of the translated from the real pictures; `cycle`: mean error of coming back
     where there is a way back, `change`: mean difference made, both in levels of 255; `diversity`: a share of the real
-    pictures'. `rounding` is what bfloat16 would change in translations, for each network; `mixture` is how the latents
-    lie of a model that pictures are drawn from, and `samples` are sounds to listen to, by name.
+    pictures'. `distances` are KID once more, to be compared with others of the same `protocol`. `rounding` is what
+    bfloat16 would change in translations, for each network; `mixture` is how the latents lie of a model that pictures
+    are drawn from, and `samples` are sounds to listen to, by name.
     """
 
     sheet: Frames
     extremes: Frames | None
+    protocol: str
+    distances: Mapping[str, KernelDistance]
     measure: Measure
     alarms: tuple[str, ...]
     rounding: Mapping[str, Rounding]
@@ -66,6 +70,7 @@ class _Way:
     target: str
     pictures: Tensor
     translated: Tensor
+    distance: KernelDistance
     figures: dict[str, float]
     badness: Tensor
 
@@ -88,9 +93,10 @@ class Looker:
     ) -> None:
         held_back = [enough(pictures) for pictures in held_back]
         self.held_back, self.codec, self.features, self.domains = held_back, codec, features, domains
+        self.protocol = protocol(features.protocol, held_back, reals)
         self.real = [features(enough(pictures)) for pictures in reals]
         pairs = [(features(held_back[i]), self.real[1 - i], domains[1 - i]) for i in range(2)]
-        self.untranslated = {to: distances(left, real) for left, real, to in pairs}
+        self.untranslated = {to: distances(kernel_distance(left, real), left, real) for left, real, to in pairs}
 
     def look(self, objective: Objective, *, progress: float) -> Look:
         """Translate the held-back pictures with the objective as it is now, without gradients and dropout."""
@@ -105,8 +111,9 @@ class Looker:
         objective.train()
         columns = {_caption(n, self.domains): frames(self.codec.decode(p)) for n, p in rows.items()}
         measure = {way.target: way.figures for way in ways}
-        alarms = alarming(measure, self.untranslated) if progress >= EARLY else ()
-        return Look(contact_sheet(columns), _extremes(ways), measure, alarms, lost)
+        alarms = alarming(measure, self.untranslated, least=LEAST_CHANGE["pictures"]) if progress >= EARLY else ()
+        apart = {way.target: way.distance for way in ways}
+        return Look(contact_sheet(columns), _extremes(ways), self.protocol, apart, measure, alarms, lost)
 
     def compare(self, objective: Objective) -> Measure:
         """Return the figures of the networks that an objective is compared with: none for most."""
@@ -121,28 +128,30 @@ class Looker:
         pictures = self.held_back[x]
         translated = self._through(objective.get_submodule(routes[x, y]), pictures)
         fakes = self.features(translated)
+        distance = kernel_distance(fakes, self.real[y])
         figures = {
-            **distances(fakes, self.real[y]),
+            **distances(distance, fakes, self.real[y]),
             "change": levels(translated, pictures),
             "diversity": diversity(fakes, self.real[y]),
         }
         if (y, x) in routes:
             returned = self._through(objective.get_submodule(routes[y, x]), translated)
             figures["cycle"] = levels(returned, pictures)
-        return _Way(self.domains[x], self.domains[y], pictures, translated, figures, witness(fakes, self.real[y]))
+        badness = witness(fakes, self.real[y])
+        return _Way(self.domains[x], self.domains[y], pictures, translated, distance, figures, badness)
 
     def _through(self, network: nn.Module, pictures: Tensor) -> Tensor:
         return torch.cat([self.codec.decode(network(self.codec.encode(b))) for b in torch.split(pictures, BATCH)])
 
 
-def alarming(measure: Measure, untranslated: Measure) -> tuple[str, ...]:
-    """Return what a person should know before waiting any longer."""
+def alarming(measure: Measure, untranslated: Measure, *, least: Change) -> tuple[str, ...]:
+    """Return what a person should know before waiting any longer; `least` is the modality's."""
     found = []
     for domain, figures in measure.items():
-        if figures["diversity"] < COLLAPSED:
+        if figures["diversity"] < LEAST_DIVERSITY:
             found.append(f"to {domain}: collapsed, the translations look alike")
-        if figures["change"] < UNCHANGED:
-            found.append(f"to {domain}: next to nothing is changed")
+        if figures["change"] < least.least:
+            found.append(f"to {domain}: next to nothing is changed, less than {least}")
         elif figures["kid"] > untranslated[domain]["kid"]:
             found.append(f"to {domain}: further from real {domain} than before translating")
     return tuple(found)
@@ -153,10 +162,22 @@ def enough(pictures: Tensor) -> Tensor:
     return pictures[torch.arange(max(3, len(pictures))) % len(pictures)]
 
 
-def distances(features: Tensor, real: Tensor) -> dict[str, float]:
+def protocol(features: str, held_back: Sequence[Tensor], reals: Sequence[Tensor]) -> str:
+    """Say in one line what figures depend on: features, sizes, counts and a hash of all that is measured.
+
+    Figures can be compared where it is the same. `features` is the protocol of the features.
+    """
+    total = hashlib.sha256()
+    for tensor in (*held_back, *reals):
+        total.update(f"{tuple(tensor.shape)}".encode() + tensor.cpu().contiguous().numpy().tobytes())
+    counts, others = (" and ".join(f"{len(tensor)}" for tensor in tensors) for tensors in (held_back, reals))
+    size = " × ".join(map(str, held_back[0].shape[2:]))
+    return f"{features}; {counts} of {size} against {others}, SHA-256 {total.hexdigest()[:12]}"
+
+
+def distances(distance: KernelDistance, features: Tensor, real: Tensor) -> dict[str, float]:
     """Return KID, its standard error and FID of features from those of real pictures."""
-    distance, error = kid(features, real)
-    return {"kid": distance, "kid_std": error, "fid": fid(features, real)}
+    return {"kid": distance.value, "kid_std": distance.error, "fid": fid(features, real)}
 
 
 def levels(one: Tensor, other: Tensor) -> float:

@@ -12,17 +12,17 @@ from cyclegan.codecs import Pictures
 from cyclegan.curation.neighbours import nearest
 from cyclegan.curation.source import Source
 from cyclegan.media.sheet import contact_sheet
-from cyclegan.metrics.distances import diversity, witness
+from cyclegan.metrics.distances import diversity, kernel_distance, witness
 from cyclegan.metrics.features import Features
 from cyclegan.networks import Autoencoder
 from cyclegan.objectives import Objective
-from cyclegan.training.look import COLLAPSED, EARLY, EXTREMES, ROWS, Look, distances, enough, frames, levels
+from cyclegan.thresholds import LEAST_DIVERSITY, MOST_COPIES
+from cyclegan.training.look import EARLY, EXTREMES, ROWS, Look, distances, enough, frames, levels, protocol
 
 DRAWN = 256  # samples that are measured
 BATCH = 64
 SIDE = 32  # pixels at which samples are compared with the folder's pictures
 COPY = 0.5  # share of the usual distance between neighbours in the folder, below which a sample is a copy
-COPYING = 0.1  # share of copies that is alarming
 CAPTIONS = {"decoded_x": "decoded"}
 
 
@@ -44,6 +44,7 @@ class SampleLooker:
     def __init__(self, held_back: Tensor, known: Tensor, *, codec: Pictures, features: Features, domain: str) -> None:
         self.held_back, self.known, self.domain = enough(held_back), enough(known), domain
         self.codec, self.features = codec, features
+        self.protocol = protocol(features.protocol, [self.held_back], [self.known])
         self.real = features(self.known[:DRAWN])
         self.small = _small(self.known)
         self.usual = nearest(self.small, 1)[0].median()
@@ -57,7 +58,8 @@ class SampleLooker:
             draw = self._draw(source)
             rows = objective.preview(self.codec.encode(self.held_back[:ROWS]))
             drawn = self.features(draw.pictures)
-            figures = distances(drawn, self.real)
+            distance = kernel_distance(drawn, self.real)
+            figures = distances(distance, drawn, self.real)
             figures["diversity"] = diversity(drawn, self.real)
             figures["copies"] = draw.copies.float().mean().item()
             if isinstance(network, Autoencoder):
@@ -66,7 +68,8 @@ class SampleLooker:
         alarms = alarming(self.domain, figures) if progress >= EARLY else ()
         shown = {CAPTIONS.get(name, self.domain): frames(self.codec.decode(row)) for name, row in rows.items()}
         sheet, extremes = contact_sheet(shown | _pairs(draw)), _extremes(draw, witness(drawn, self.real))
-        return Look(sheet, extremes, {self.domain: figures}, alarms, rounding={}, mixture=source.mixture)
+        apart, measure = {self.domain: distance}, {self.domain: figures}
+        return Look(sheet, extremes, self.protocol, apart, measure, alarms, rounding={}, mixture=source.mixture)
 
     def _error(self, network: Autoencoder) -> float:
         """Return what held-back pictures lose on their way through the latents, in levels of 255."""
@@ -84,9 +87,9 @@ class SampleLooker:
 def alarming(domain: str, figures: dict[str, float]) -> tuple[str, ...]:
     """Return what a person should know before waiting any longer."""
     found = []
-    if figures["diversity"] < COLLAPSED:
+    if figures["diversity"] < LEAST_DIVERSITY:
         found.append(f"{domain}: collapsed, the samples look alike")
-    if figures["copies"] > COPYING:
+    if figures["copies"] > MOST_COPIES:
         found.append(f"{domain}: {figures['copies']:.0%} of the samples are near-copies of pictures in the folder")
     return tuple(found)
 
