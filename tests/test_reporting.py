@@ -30,6 +30,7 @@ from cyclegan.reporting.log import read_log
 from cyclegan.reporting.report import report
 from cyclegan.reporting.runs import list_runs, read_run
 from cyclegan.reporting.words import duration
+from cyclegan.training.ledger import SLOWER
 
 ROOT = Path(__file__).parents[1]
 GOOD = {"kid_std": 0.001, "fid": 90.0, "cycle": 7.0, "change": 20.0, "diversity": 0.8}
@@ -358,7 +359,9 @@ def test_the_gravest_comes_first(tmp_path: Path) -> None:
         "alarm: Diverged: the losses are NaN or infinite from the start."
     )
     failed = said(tmp_path, [*WHOLE, {"images": 1001, "failed": "a disk failed"}])
-    assert failed.startswith("alarm: The training failed: a disk failed.")
+    assert failed.startswith("alarm: The training failed: a disk failed. What was saved before is whole.")
+    hinted = said(tmp_path, [*WHOLE, {"images": 1001, "failed": "the disk is full", "hint": "make room; it goes on"}])
+    assert hinted.startswith("alarm: The training failed: the disk is full. Make room; it goes on.")
     warned = LOOKS[3] | {"alarms": ["to a: nearly constant"]}
     assert said(tmp_path, [*LOOKS[:3], warned]).startswith("warning: The training warns: to a: nearly constant.")
 
@@ -641,6 +644,8 @@ def test_what_to_type_next_follows_what_was_found(tmp_path: Path) -> None:
     path = f"{tmp_path}/it'\"'\"'s"
     assert f"--preset '{path}/experiment.toml' --set training.learning_rate=0.0002 -o '{path}-2'" in diverged
     assert "Go on" not in diverged
+    lost = {"images": 1001, "failed": "loss or gradients were NaN", "hint": SLOWER}
+    assert "Begin anew, more gently" in page(make(tmp_path / "lost", [*WHOLE, lost])).text
 
 
 def faulty(root: Path) -> Iterator[Path]:

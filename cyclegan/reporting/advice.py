@@ -41,7 +41,9 @@ def advise(run: Run) -> list[Advice]:
 def diverged(run: Run) -> Advice | None:
     """Speak where a training ended because something failed, or with losses that are not finite."""
     if run.log.failure:
-        return Advice("alarm", f"The training failed: {run.log.failure}.", "What was saved before is whole.")
+        hint = run.log.hint or "what was saved before is whole"
+        found, then = f"The training failed: {run.log.failure}.", f"{hint[:1].upper()}{hint[1:]}."
+        return Advice("alarm", found, then, anew="learning_rate" in hint)
     if not run.log.diverged:
         return None
     sound = [step.images for step in run.log.steps if all(map(math.isfinite, step.losses.values()))]

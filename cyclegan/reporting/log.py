@@ -64,7 +64,7 @@ class Look:
 @dataclass(frozen=True)
 class Log:
     """Hold all that a log says; `untranslated` are the figures of pictures that were left as they are, `teacher` of
-    those that a student's teacher translated, both measured as the last look was."""
+    those that a student's teacher translated, both measured as the last look was; `hint` goes with the `failure`."""
 
     steps: tuple[Step, ...] = ()
     looks: tuple[Look, ...] = ()
@@ -72,6 +72,7 @@ class Log:
     teacher: Figures = field(default_factory=dict)
     features: str = ""
     failure: str = ""
+    hint: str = ""
 
     @property
     def images(self) -> int:
@@ -132,6 +133,7 @@ def read_log(path: Path, *, skim: bool = False) -> Log:
         _last(alike, "teacher"),
         next((str(line["features"]) for line in reversed(looks) if "features" in line), ""),
         str(lines[-1].get("failed", "")) if lines else "",
+        str(lines[-1].get("hint", "")) if lines else "",
     )
 
 

@@ -90,7 +90,7 @@ class RunFolder:
     ) -> None:
         if isinstance(error, StoppedEarly):
             with contextlib.suppress(StoppedEarly):  # the disk may be what failed
-                self.line({"images": self.written, "failed": error.what})
+                self.line({"images": self.written, "failed": error.what, "hint": error.hint})
         if self.board:
             self.board.close()
         self.lock.__exit__(kind, error, trace)
