@@ -57,6 +57,7 @@ class Diary:
     def look(self, trainer: Trainer) -> None:
         """Look at the translators that people will use; what is no number would look black."""
         numbers(trainer)
+        earlier = self.run.measures(self.looker.protocol)
         with exact_float32(), trainer.averaged():
-            seen = self.looker.look(trainer.objective, progress=trainer.progress)
+            seen = self.looker.look(trainer.objective, progress=trainer.progress, earlier=earlier)
         self.run.look(trainer, seen, features=self.features)

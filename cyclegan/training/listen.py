@@ -25,7 +25,7 @@ from cyclegan.metrics.speech import ORDERS, modulation_distance
 from cyclegan.objectives import Objective
 from cyclegan.thresholds import LEAST_CHANGE
 from cyclegan.training.data import Batches, Domain
-from cyclegan.training.look import EARLY, Look, Sample, alarming, distances, enough, protocol
+from cyclegan.training.look import LeftAlone, Look, Measure, Sample, alarming, distances, enough, protocol
 from cyclegan.training.recordings import Recordings
 
 SHOWN = 4.0  # seconds of a recording on the sheets, and in the samples
@@ -124,21 +124,27 @@ class Listener:
         self.reals = [codec.of(name).encode(enough(p)) for name, p in zip(domains, reals, strict=True)]
         self.protocol = protocol(self.features.protocol, self.held_back, self.reals)
         self.real = [self.features(pieces) for pieces in self.reals]
-        pairs = [(codec.of(domains[1 - i]).encode(self.held_back[i]), self.real[1 - i]) for i in range(2)]
-        found = [(self.features(pieces), real) for pieces, real in pairs]
-        self.untranslated = {
-            to: distances(kernel_distance(*pair), *pair) for to, pair in zip(domains[::-1], found, strict=True)
-        }
+        heard_as = [codec.of(domains[1 - i]).encode(self.held_back[i]) for i in range(2)]
+        self.left_alone = LeftAlone(list(map(self.features, heard_as)), self.real, domains=domains)
 
-    def look(self, objective: Objective, *, progress: float) -> Look:
-        """Convert what is held back with the objective as it is now, without gradients."""
+    @property
+    def untranslated(self) -> Measure:
+        """Figures of the held-back pieces as they are, by the domain that they would be converted to."""
+        return self.left_alone.figures
+
+    def look(self, objective: Objective, *, progress: float, earlier: Sequence[Measure] = ()) -> Look:
+        """Convert what is held back with the objective as it is now, without gradients.
+
+        `earlier` are the figures of the looks before.
+        """
         objective.eval()
         with torch.no_grad():
             ways = [self._go(objective, x, y) for x, y in objective.routes]
         objective.train()
         measure = {way.target: way.figures for way in ways}
-        alarms = alarming(measure, self.untranslated, least=LEAST_CHANGE["voice"]) if progress >= EARLY else ()
         apart = {way.target: way.distance for way in ways}
+        gaps = self.left_alone.gaps(apart)
+        alarms = alarming(measure, gaps, least=LEAST_CHANGE["voice"], earlier=earlier, progress=progress)
         return Look(self._sheet(ways), None, self.protocol, apart, measure, alarms, {}, samples=self._samples(ways))
 
     def _go(self, objective: Objective, x: int, y: int) -> _Way:

@@ -21,7 +21,7 @@ from cyclegan.thresholds import LEAST_CHANGE, LEAST_DIVERSITY, Change
 
 ROWS, EXTREMES = 8, 4  # on the sheets; all pictures are measured
 BATCH = 4
-EARLY = 0.25  # share of the training before which nothing is alarming
+EARLY, HALF = 0.25, 0.5  # shares of the training before which collapse, and a large KID, need not be alarming
 
 Measure = dict[str, dict[str, float]]
 Frames = NDArray[np.uint8]
@@ -95,11 +95,18 @@ class Looker:
         self.held_back, self.codec, self.features, self.domains = held_back, codec, features, domains
         self.protocol = protocol(features.protocol, held_back, reals)
         self.real = [features(enough(pictures)) for pictures in reals]
-        pairs = [(features(held_back[i]), self.real[1 - i], domains[1 - i]) for i in range(2)]
-        self.untranslated = {to: distances(kernel_distance(left, real), left, real) for left, real, to in pairs}
+        self.left_alone = LeftAlone([features(pictures) for pictures in held_back], self.real, domains=domains)
 
-    def look(self, objective: Objective, *, progress: float) -> Look:
-        """Translate the held-back pictures with the objective as it is now, without gradients and dropout."""
+    @property
+    def untranslated(self) -> Measure:
+        """Figures of the held-back pictures as they are, by the domain that they would be translated to."""
+        return self.left_alone.figures
+
+    def look(self, objective: Objective, *, progress: float, earlier: Sequence[Measure] = ()) -> Look:
+        """Translate the held-back pictures with the objective as it is now, without gradients and dropout.
+
+        `earlier` are the figures of the looks before.
+        """
         shown = min(ROWS, *map(len, self.held_back))
         objective.eval()
         with torch.no_grad():
@@ -111,8 +118,9 @@ class Looker:
         objective.train()
         columns = {_caption(n, self.domains): frames(self.codec.decode(p)) for n, p in rows.items()}
         measure = {way.target: way.figures for way in ways}
-        alarms = alarming(measure, self.untranslated, least=LEAST_CHANGE["pictures"]) if progress >= EARLY else ()
         apart = {way.target: way.distance for way in ways}
+        gaps = self.left_alone.gaps(apart)
+        alarms = alarming(measure, gaps, least=LEAST_CHANGE["pictures"], earlier=earlier, progress=progress)
         return Look(contact_sheet(columns), _extremes(ways), self.protocol, apart, measure, alarms, lost)
 
     def compare(self, objective: Objective) -> Measure:
@@ -144,17 +152,58 @@ class Looker:
         return torch.cat([self.codec.decode(network(self.codec.encode(b))) for b in torch.split(pictures, BATCH)])
 
 
-def alarming(measure: Measure, untranslated: Measure, *, least: Change) -> tuple[str, ...]:
-    """Return what a person should know before waiting any longer; `least` is the modality's."""
+class LeftAlone:
+    """Held-back files as they are, before any translation: how far the domains are apart.
+
+    `features` are those of the held-back files, beside `real` ones, (N, d) a domain.
+    """
+
+    def __init__(self, features: Sequence[Tensor], real: Sequence[Tensor], *, domains: Sequence[str]) -> None:
+        pairs = {domains[1 - i]: (features[i], real[1 - i]) for i in range(2)}
+        self.distances = {to: kernel_distance(*pair) for to, pair in pairs.items()}
+        self.figures = {to: distances(self.distances[to], *pair) for to, pair in pairs.items()}
+
+    def gaps(self, translated: Mapping[str, KernelDistance]) -> dict[str, KernelDistance]:
+        """Return how much further translations are from the real files than the same files left alone."""
+        return {to: distance - self.distances[to] for to, distance in translated.items()}
+
+
+def alarming(
+    measure: Measure,
+    gaps: Mapping[str, KernelDistance],
+    *,
+    least: Change,
+    earlier: Sequence[Measure],
+    progress: float,
+) -> tuple[str, ...]:
+    """Return what a person should know before waiting any longer.
+
+    `gaps` say how much further translations are from the real pictures than these are left alone, `least` is the
+    modality's, and `earlier` are the figures of the looks before.
+    """
     found = []
     for domain, figures in measure.items():
-        if figures["diversity"] < LEAST_DIVERSITY:
+        if progress >= EARLY and figures["diversity"] < LEAST_DIVERSITY:
             found.append(f"to {domain}: collapsed, the translations look alike")
         if figures["change"] < least.least:
-            found.append(f"to {domain}: next to nothing is changed, less than {least}")
-        elif figures["kid"] > untranslated[domain]["kid"]:
-            found.append(f"to {domain}: further from real {domain} than before translating")
+            if progress >= EARLY:
+                found.append(f"to {domain}: next to nothing is changed, less than {least}")
+        elif gaps[domain].value > gaps[domain].error:
+            before = [figures[domain]["kid"] for figures in earlier if domain in figures]
+            found += further(domain, figures["kid"], before=before, progress=progress)
     return tuple(found)
+
+
+def further(domain: str, kid: float, *, before: Sequence[float], progress: float) -> list[str]:
+    """Return an alarm for a KID that is higher than that of pictures left alone.
+
+    Translators paint something strange at first, so that KID falls from far above: until half of the training it is
+    alarming only where it is higher than at every look before.
+    """
+    if progress < HALF and not (before and kid > max(before)):
+        return []
+    trend = (", and getting further" if kid > before[-1] else ", but getting nearer") if before else ""
+    return [f"to {domain}: further from real {domain} than before translating{trend}"]
 
 
 def enough(pictures: Tensor) -> Tensor:

@@ -126,6 +126,10 @@ class RunFolder:
             self.tell({"note": "KID is measured otherwise than before: the best is chosen anew from here on"})
         return known
 
+    def measures(self, protocol: str) -> list[Measure]:
+        """Return the figures of all looks so far that were measured by this protocol."""
+        return [line["measure"] for line in self.log_lines() if "measure" in line and line.get("protocol") == protocol]
+
     def untranslated(self, figures: Measure, *, features: str, protocol: str, compared: Measure) -> None:
         """Write down how far the domains are apart before anything is learnt, and how good a teacher is."""
         images = self.state.about["images"] if self.state else 0

@@ -1,5 +1,6 @@
 """A look at what a model of one folder draws: samples, what they are nearest to, and figures to choose by."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,18 @@ from cyclegan.metrics.features import Features
 from cyclegan.networks import Autoencoder
 from cyclegan.objectives import Objective
 from cyclegan.thresholds import LEAST_DIVERSITY, MOST_COPIES
-from cyclegan.training.look import EARLY, EXTREMES, ROWS, Look, distances, enough, frames, levels, protocol
+from cyclegan.training.look import (
+    EARLY,
+    EXTREMES,
+    ROWS,
+    Look,
+    Measure,
+    distances,
+    enough,
+    frames,
+    levels,
+    protocol,
+)
 
 DRAWN = 256  # samples that are measured
 BATCH = 64
@@ -49,8 +61,8 @@ class SampleLooker:
         self.small = _small(self.known)
         self.usual = nearest(self.small, 1)[0].median()
 
-    def look(self, objective: Objective, *, progress: float) -> Look:
-        """Draw with the objective as it is now, without gradients."""
+    def look(self, objective: Objective, *, progress: float, earlier: Sequence[Measure] = ()) -> Look:
+        """Draw with the objective as it is now, without gradients; `earlier` are the figures of the looks before."""
         objective.eval()
         network = objective.get_submodule(objective.averaged[0])
         with torch.no_grad():
@@ -65,7 +77,8 @@ class SampleLooker:
             if isinstance(network, Autoencoder):
                 figures["error"] = self._error(network)
         objective.train()
-        alarms = alarming(self.domain, figures) if progress >= EARLY else ()
+        before = [each[self.domain]["kid"] for each in earlier if self.domain in each]
+        alarms = alarming(self.domain, figures, before=before) if progress >= EARLY else ()
         shown = {CAPTIONS.get(name, self.domain): frames(self.codec.decode(row)) for name, row in rows.items()}
         sheet, extremes = contact_sheet(shown | _pairs(draw)), _extremes(draw, witness(drawn, self.real))
         apart, measure = {self.domain: distance}, {self.domain: figures}
@@ -84,13 +97,15 @@ class SampleLooker:
         return _Draw(pictures, self.known[where[:, 0]], apart[:, 0] < COPY * self.usual)
 
 
-def alarming(domain: str, figures: dict[str, float]) -> tuple[str, ...]:
-    """Return what a person should know before waiting any longer."""
+def alarming(domain: str, figures: dict[str, float], *, before: Sequence[float]) -> tuple[str, ...]:
+    """Return what a person should know before waiting any longer; `before` is KID at the looks before."""
     found = []
     if figures["diversity"] < LEAST_DIVERSITY:
         found.append(f"{domain}: collapsed, the samples look alike")
     if figures["copies"] > MOST_COPIES:
         found.append(f"{domain}: {figures['copies']:.0%} of the samples are near-copies of pictures in the folder")
+    if before and figures["kid"] > max(before):
+        found.append(f"{domain}: samples are further from real {domain} than at every look before")
     return tuple(found)
 
 
