@@ -122,6 +122,47 @@ def test_of_equal_looks_the_last_is_the_best_as_for_the_weights(tmp_path: Path) 
     assert best.images == 2
 
 
+def measured(images: int, kid: float, protocol: str, **of: Any) -> Line:
+    return look(images, kid) | {"protocol": protocol, "best": False} | of
+
+
+OTHERWISE = [  # a run that went on with larger pictures: KID is another figure from there on
+    {"images": 0, "protocol": "64", "untranslated": {n: {"kid": 0.07, "fid": 200.0} for n in "ab"}},
+    measured(300, 0.02, "64", best=True),
+    {"images": 300, "protocol": "128", "untranslated": {n: {"kid": 0.3, "fid": 300.0} for n in "ab"}},
+    measured(600, 0.25, "128", best=True),
+    measured(900, 0.251, "128", best=True, compared={"images": 600, "difference": 0.001, "error": 0.0015}),
+    measured(1000, 0.26, "128", compared={"images": 600, "difference": 0.01, "error": 0.0015}),
+]
+
+
+def test_only_what_was_measured_alike_is_compared(tmp_path: Path) -> None:
+    run = read_run(make(tmp_path / "run", OTHERWISE, saved=1000))
+    assert [at.images for at in run.log.comparable] == [600, 900, 1000]
+    assert run.log.best
+    assert (run.log.best.images, run.log.best.kid) == (900, 0.251)
+    assert run.log.untranslated["a"]["kid"] == 0.3
+    kid = next(chart for chart in charts(run) if isinstance(chart, Chart) and chart.title == "KID")
+    assert [x for x, _ in kid.series[0].points] == [600, 900, 1000]
+    assert {level.value for level in kid.levels} == {300.0}
+    before = read_run(make(tmp_path / "before", OTHERWISE[:3], saved=300))
+    assert before.log.best
+    assert (before.log.best.images, before.log.untranslated["a"]["kid"]) == (300, 0.07)
+
+
+def test_a_difference_stands_beside_its_paired_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = page(make(tmp_path / "run", OTHERWISE, saved=1000)).text
+    assert (
+        "The best look 900 pictures seen, KID × 1000 251.0, 1.0 ± 1.5 above the lowest before, at 600 (as good)" in told
+    )
+    assert "The last look 1,000 pictures seen, KID × 1000 260.0, 10.0 ± 1.5 above the lowest before, at 600" in told
+    with Display() as display:
+        display.show(OTHERWISE[4])
+    assert capsys.readouterr().err == (
+        "900 images: sheet written; KID × 1000 to a 251.0, to b 251.0; mean 1.0 ± 1.5 above the lowest before, at 600 (as good)\n"
+    )
+
+
 def test_skimming_finds_the_same(tmp_path: Path) -> None:
     lines = (
         [step(i) for i in range(1, 300)]
@@ -272,7 +313,7 @@ def test_a_run_that_holds_its_level_says_how_far_the_last_look_is_from_the_lowes
     level = [*WHOLE[:-1], look(1000, 0.0304) | {"best": True, "compared": compared}]
     assert (
         "KID was lowest at 600 of 1,000 pictures, and has not improved since: "
-        "the last look is 0.4 ± 1.1 above the lowest before, at 600."
+        "the last look is 0.4 ± 1.1 above the lowest before, at 600 (as good)."
     ) in said(tmp_path, level)
     assert read_log(tmp_path / "log.jsonl").best == read_log(tmp_path / "log.jsonl").looks[-1]
 

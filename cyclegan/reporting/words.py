@@ -17,7 +17,8 @@ def against(compared: Comparison) -> str:
     """Return how a KID compares with the lowest before, × 1000, with the paired error of the difference."""
     side = "above" if compared.difference > 0 else "below"
     difference, error = (decimals(1000 * abs(value)) for value in (compared.difference, compared.error))
-    return f"{difference} ± {error} {side} the lowest before, at {compared.images:,}"
+    as_good = " (as good)" if 0 < compared.difference <= compared.error else ""
+    return f"{difference} ± {error} {side} the lowest before, at {compared.images:,}{as_good}"
 
 
 def counted(number: int, thing: str) -> str:
