@@ -119,9 +119,11 @@ FURTHER = "to blue: further from real blue than before translating"
     [
         (0.1, [], 2.0, ""),  # translators paint something strange at first
         (0.1, [9.0], 2.0, ""),
-        (0.1, [3.0, 2.0], 2.5, ""),
-        (0.1, [3.0, 2.0], 3.5, "getting further"),  # it has never been so bad
-        (0.4, [9.0, 2.0], 2.5, ""),
+        (0.1, [3.0], 3.5, ""),
+        (0.1, [3.0, 2.0], 3.5, ""),
+        (0.1, [2.0, 3.0], 2.5, ""),
+        (0.1, [3.0, 2.0, 3.5], 4.0, "getting further"),  # it has never been so bad, twice in a row
+        (0.4, [9.0, 2.0, 3.0], 4.0, ""),
         (0.4, [], 2.0, ""),
         (0.6, [], 2.0, FURTHER),
         (0.6, [9.0], 2.0, "getting nearer"),

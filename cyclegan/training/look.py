@@ -197,10 +197,10 @@ def alarming(
 def further(domain: str, kid: float, *, before: Sequence[float], progress: float) -> list[str]:
     """Return an alarm for a KID that is higher than that of pictures left alone.
 
-    Translators paint something strange at first, so that KID falls from far above: until half of the training it is
-    alarming only where it is higher than at every look before.
+    Translators paint something strange at first, so that KID falls from far above, not without a step back: until half
+    of the training only two steps in a row, each higher than at every look before, are alarming.
     """
-    if progress < HALF and not (before and kid > max(before)):
+    if progress < HALF and not (len(before) > 1 and kid > before[-1] > max(before[:-1])):
         return []
     trend = (", and getting further" if kid > before[-1] else ", but getting nearer") if before else ""
     return [f"to {domain}: further from real {domain} than before translating{trend}"]
