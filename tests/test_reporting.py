@@ -30,6 +30,7 @@ from cyclegan.reporting.log import read_log
 from cyclegan.reporting.report import report
 from cyclegan.reporting.runs import list_runs, read_run
 from cyclegan.reporting.words import duration
+from cyclegan.tables import flat
 from cyclegan.training.ledger import SLOWER
 
 ROOT = Path(__file__).parents[1]
@@ -365,12 +366,22 @@ def test_critics_that_have_won(tmp_path: Path) -> None:
     assert "won" not in said(tmp_path, [*lost, *fair])
 
 
+USUAL = dict(flat(Experiment.load("default").encode()))["objective.r1"]
+
+
 @pytest.mark.parametrize(
     ("of", "ways"),
     [
-        ({}, "--set objective.r1=12 (it is 6), --set critic.width=8 (it is 16), --set objective.augment=0.3, or more"),
-        ({"objective__r1": 0.0, "critic__width": 15}, "--set objective.r1=2, --set objective.augment=0.3, or more"),
-        ({"objective__r1": 20.0, "objective__augment": 0.3, "critic__width": 8}, "more"),
+        (
+            {"objective__r1": 3 * USUAL},
+            f"--set objective.r1={6 * USUAL:g} (it is {3 * USUAL:g}), --set critic.width=8 (it is 16), "
+            "--set objective.augment=0.3, or more",
+        ),
+        (
+            {"objective__r1": 0.0, "critic__width": 15},
+            f"--set objective.r1={USUAL:g}, --set objective.augment=0.3, or more",
+        ),
+        ({"objective__r1": 10 * USUAL, "objective__augment": 0.3, "critic__width": 8}, "more"),
     ],
 )
 def test_critics_that_have_won_are_held_back_by_more_than_the_run_has(
