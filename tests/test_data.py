@@ -3,6 +3,7 @@
 import io
 import itertools
 import pickle
+import shutil
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -17,6 +18,7 @@ from cyclegan.errors import InputError, StoppedEarly
 from cyclegan.experiment import Data
 from cyclegan.training.augment import Geometry
 from cyclegan.training.data import Batches, Domain, Draws
+from cyclegan.training.familiarity import _seen
 
 
 def grain(seed: int, *, height: int = 20, width: int = 20) -> NDArray[np.uint8]:
@@ -109,8 +111,9 @@ def test_a_large_folder_is_split_in_linear_time(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(PurePath, "__hash__", lambda path: (hashed.append(1), plain(path))[1])
     domain = Domain.split(folder, held_back=256, seed=3, paths=paths)
     assert len(hashed) < 3 * len(paths)
-    first = sorted(paths, key=lambda path: seed_for(3, "held back", path.relative_to(folder).as_posix()))[:256]
-    assert domain == Domain(tuple(p for p in paths if p not in first), tuple(sorted(first)))
+    order = sorted(paths, key=lambda path: seed_for(3, "held back", path.relative_to(folder).as_posix()))
+    held = order[:256]
+    assert domain == Domain(tuple(p for p in paths if p not in held), tuple(held), tuple(order[256:]))
 
 
 def test_held_back_pictures_are_never_learnt(two: tuple[Path, Path]) -> None:
@@ -151,6 +154,45 @@ def test_which_are_held_back_depends_on_names_not_on_the_place(tmp_path: Path) -
     names = [[p.name for p in Domain.split(f, held_back=4, seed=0).held_back] for f in (one, other)]
     assert names[0] == names[1]
     assert names[0] != [p.name for p in Domain.split(one, held_back=4, seed=1).held_back]
+
+
+def test_what_is_measured_against_is_a_random_sample(tmp_path: Path) -> None:
+    """Of four cameras a quarter each, 64 ± 5 of 256: the order of names would show next to nothing but the first."""
+    cameras = [folder(tmp_path / "x", 1, first=red) / f"{red:03d}.png" for red in range(4)]
+    for number in range(125):
+        for camera in cameras:
+            shutil.copy(camera, tmp_path / "x" / f"{camera.stem}-{number:03d}.png")
+    chosen = data(tmp_path / "x", folder(tmp_path / "y", 12), held_back=32)
+    counts = np.bincount(reds(Batches(chosen, batch=1, seed=0).examples(256)[0]), minlength=4)
+    assert counts.sum() == 256
+    assert all(44 < count < 84 for count in counts), counts
+    shown = reds(Batches(chosen, batch=1, seed=0).held_back()[0][:8])
+    assert len(set(shown)) > 1, "the sheets show more than one camera"
+
+
+def test_a_sample_depends_on_the_seed_and_on_names_and_changes_little(tmp_path: Path) -> None:
+    def sample(root: Path, seed: int = 1) -> set[str]:
+        domain = Domain.split(root, held_back=5, seed=seed)
+        assert sorted(domain.shuffled) == sorted(domain.train)
+        return {path.name for path in [*domain.held_back, *domain.shuffled][:30]}
+
+    one, other = folder(tmp_path / "a", 60), folder(tmp_path / "b" / "c", 60)
+    known = sample(one)
+    assert known == sample(one) == sample(other)
+    assert known != sample(one, seed=2)
+    for i in range(60, 100):
+        folder(one, 1, first=i)
+        now = sample(one)
+        assert now - known <= {f"{i:03d}.png"}
+        known = now
+
+
+def test_what_is_usual_is_learnt_from_a_random_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures in pairs, left and right: every other one by name is left."""
+    monkeypatch.setattr("cyclegan.training.familiarity.COUNT", 50)
+    batches = Batches(data(folder(tmp_path / "x", 110), folder(tmp_path / "y", 110)), batch=1, seed=0)
+    right = sum(int(pixels[0, 0, 0]) % 2 for pixels in _seen(batches, 0, square=False))
+    assert 15 < right < 35
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -10,7 +10,7 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from torch_fidelity.metric_kid import kid_features_to_metric
 
 from cyclegan.errors import UsageError
-from cyclegan.metrics.distances import diversity, fid, kid, kid_of_subsets
+from cyclegan.metrics.distances import diversity, fid, kernel_distance, kid, kid_of_subsets
 
 
 def draw(count: int, width: int, *, seed: int, shift: float = 0.0) -> Tensor:
@@ -83,6 +83,49 @@ def test_error_is_that_of_the_jackknife_done_at_length() -> None:
         left = torch.tensor([kid(*sets(torch.cat([moved[:i], moved[i + 1 :]])))[0] for i in range(len(moved))])
         variance += float((left.double() - left.double().mean()).square().sum()) * (len(moved) - 1) / len(moved)
     assert kid(fakes, reals)[1] == pytest.approx(variance**0.5, rel=1e-4)
+
+
+def checkpoints(seed: int, *, apart: float, count: int = 40) -> tuple[Tensor, Tensor]:
+    """Return features of what two checkpoints make of the same pictures: alike, but for something of their own."""
+    shared, one, other = (draw(count, 8, seed=seed + number, shift=0.3) for number in (0, 1000, 2000))
+    return shared + apart * one, shared + apart * other
+
+
+def test_paired_error_is_that_of_the_jackknife_done_at_length() -> None:
+    """Picture i is left out of both checkpoints at once, a real picture of both comparisons."""
+    (one, other), reals = checkpoints(7, apart=0.5, count=9), draw(7, 8, seed=8)
+
+    def left_out(rows: Tensor, place: int) -> Tensor:
+        return torch.cat([rows[:place], rows[place + 1 :]])
+
+    without_fake = [kid(left_out(one, i), reals)[0] - kid(left_out(other, i), reals)[0] for i in range(9)]
+    without_real = [kid(one, left_out(reals, j))[0] - kid(other, left_out(reals, j))[0] for j in range(7)]
+    variance = 0.0
+    for left in (without_fake, without_real):
+        mean = sum(left) / len(left)
+        variance += sum((value - mean) ** 2 for value in left) * (len(left) - 1) / len(left)
+    difference = kernel_distance(one, reals) - kernel_distance(other, reals)
+    assert difference.value == pytest.approx(kid(one, reals)[0] - kid(other, reals)[0], rel=1e-12)
+    assert difference.without_fake.tolist() == pytest.approx(without_fake, rel=1e-9)
+    assert difference.without_real.tolist() == pytest.approx(without_real, rel=1e-9)
+    assert difference.error == pytest.approx(variance**0.5, rel=1e-9)
+
+
+@pytest.mark.parametrize(("apart", "least"), [(0.05, 5), (0.2, 2)])
+def test_paired_errors_are_smaller_and_say_how_far_differences_stray(apart: float, least: float) -> None:
+    """Of 300 pairs of checkpoints alike but for something of their own: no difference on average, and its spread."""
+    differences, paired, unpaired = [], [], []
+    for seed in range(300):
+        reals = draw(30, 8, seed=seed + 5000)
+        one, other = (kernel_distance(fakes, reals) for fakes in checkpoints(seed, apart=apart))
+        differences.append((one - other).value)
+        paired.append((one - other).error)
+        unpaired.append((one.error**2 + other.error**2) ** 0.5)
+    spread = float(torch.tensor(differences, dtype=torch.float64).std())
+    assert abs(sum(differences)) / 300 < 3 * spread / 300**0.5
+    assert sum(paired) / 300 == pytest.approx(spread, rel=0.2)
+    assert sum(unpaired) > least * sum(paired)
+    assert (one - one).error == 0
 
 
 def test_draws_of_one_distribution_are_nothing_apart_on_average_and_the_error_says_how_far_they_stray() -> None:

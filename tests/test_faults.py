@@ -31,6 +31,7 @@ from tiny import (
     assert_diary_in_order,
     assert_whole,
     draw_folders,
+    experiment,
     fork,
     listing,
     log,
@@ -48,12 +49,14 @@ from tiny import (
 
 from cyclegan import catalog
 from cyclegan.checkpoint import Checkpoint
+from cyclegan.cli.display import Display
 from cyclegan.codecs import Pictures
 from cyclegan.errors import InputError, StoppedEarly, UsageError
 from cyclegan.experiment import Experiment
 from cyclegan.networks.resnet import ResNet
 from cyclegan.tables import flat
 from cyclegan.training.begun import as_begun
+from cyclegan.training.run import train
 from cyclegan.training.runfolder import RunFolder
 from cyclegan.training.trainer import Trainer
 
@@ -244,29 +247,63 @@ def test_a_second_ctrl_c_quits_at_once_and_the_old_state_is_whole(
 # --- T9-T11: numbers that are none
 
 
-def test_a_loss_that_is_no_number_names_the_step_and_the_pictures(
+def poison(patch: pytest.MonkeyPatch, step: int, *, last: int) -> None:
+    """Have translators paint NaN from one step to another."""
+    plain = ResNet.forward
+
+    def poisoned(self: ResNet, x: torch.Tensor) -> torch.Tensor:
+        return plain(self, x) * float("nan")
+
+    around_step(patch, step, before=lambda _: patch.setattr(ResNet, "forward", poisoned))
+    around_step(patch, last, after=lambda _: patch.setattr(ResNet, "forward", plain))
+
+
+@pytest.mark.parametrize("steps", [1, 20])
+def test_losses_that_are_nan_for_a_while_are_left_out_and_named(
+    folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], steps: int
+) -> None:
+    poison(monkeypatch, 4, last=3 + steps)
+    told: list[dict[str, Any]] = []
+    images = BATCH * (steps + 6)
+    chosen = experiment(folders, f"training.images={images}", "every.log=4", "every.sheet=100", "every.save=100")
+    outcome = train(chosen, tmp_path, device="cpu", workers=0, features="own", tell=told.append)
+    assert outcome.images == images
+    lines = [line for line in log(tmp_path) if "losses" in line]
+    assert all(np.isfinite(list(line["losses"].values())).all() for line in lines)
+    skipped = [entry for line in lines for entry in line.get("skipped", ())]
+    assert [entry["images"] for entry in skipped] == [BATCH * step for step in range(4, 4 + steps)]
+    named = skipped[0]["files"].split(", ")
+    assert sorted(Path(name).parent for name in named) == [folders[0], folders[0], folders[1], folders[1]]
+    assert all(Path(name).is_file() for name in named)
+    assert [not line["losses"] for line in lines].count(True) == (steps - 1) // 2  # two steps a line, both skipped
+    assert_whole(tmp_path)
+    with Display() as display:
+        for line in told:
+            display.show(line)
+    assert f"8 images: step skipped, its loss or a gradient was NaN or infinite: {skipped[0]['files']}" in (
+        capsys.readouterr().err
+    )
+
+
+def test_losses_that_stay_nan_name_the_step_and_the_pictures(
     folders: Folders, straight: Path, run: Path, tmp_path: Path
 ) -> None:
+    longer = ("training.images=1000", "every.sheet=1000", "training.decay=0")
+
     def work() -> None:
-        patch, plain = pytest.MonkeyPatch(), ResNet.forward
-
-        def poisoned(self: ResNet, x: torch.Tensor) -> torch.Tensor:
-            return plain(self, x) * float("nan")
-
-        around_step(patch, STEPS, before=lambda _: patch.setattr(ResNet, "forward", poisoned))
-        styl([*words(folders, run), "--workers", "0"])
+        poison(pytest.MonkeyPatch(), STEPS, last=1000)
+        styl([*words(folders, run, *longer), "--workers", "0"])
 
     code, error = failing(work, tmp_path / "said.txt")
     assert code == 3
-    assert error.startswith("error: the losses are no numbers any more at 16 images, with ")
+    last = 14 + 21 * BATCH
+    assert error.startswith(f"error: loss or gradients were NaN or infinite in 21 steps in a row until {last} images, ")
     named = error.splitlines()[0].partition("with ")[2].split(", ")
     assert sorted(Path(name).parent for name in named) == [folders[0], folders[0], folders[1], folders[1]]
-    assert all(Path(name).is_file() for name in named)
     assert "learning_rate" in error.splitlines()[1]
-    assert states(run) == [12, 14]
     assert log(run)[-1]["failed"] in error
+    assert max(states(run)) < last
     assert_whole(run)
-    assert_goes_on(folders, run, straight)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -275,11 +312,11 @@ def test_a_gradient_that_is_no_number_moves_nothing_and_is_counted(
 ) -> None:
     plain, before, after = Trainer._move, {}, {}
 
-    def overflowing(self: Trainer, player: str) -> torch.Tensor:
+    def overflowing(self: Trainer, player: str, *, broken: torch.Tensor) -> torch.Tensor:
         if self.images == 4 * BATCH:
             self.parameters[player][0].grad[0] = float("inf")
             before[player] = snapshot(self, player)
-        moved = plain(self, player)
+        moved = plain(self, player, broken=broken)
         if self.images == 4 * BATCH:
             after[player] = snapshot(self, player)
         return moved
@@ -294,23 +331,8 @@ def test_a_gradient_that_is_no_number_moves_nothing_and_is_counted(
     assert len(before) >= 2
     for player, tensors in before.items():
         assert all(map(torch.equal, tensors, after[player])), player
-    assert [line.get("skipped") for line in log(tmp_path) if "losses" in line] == [None] * 4 + [1] + [None] * 3
-    assert_whole(tmp_path)
-
-
-def test_gradients_that_stay_no_numbers_end_the_training(
-    folders: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain = Trainer._move
-
-    def overflowing(self: Trainer, player: str) -> torch.Tensor:
-        if self.images >= 4 * BATCH:
-            self.parameters[player][0].grad[0] = float("nan")
-        return plain(self, player)
-
-    monkeypatch.setattr(Trainer, "_move", overflowing)
-    with pytest.raises(StoppedEarly, match=r"gradients are no numbers any more, 21 steps in a row until 50 images"):
-        play(folders, tmp_path, "training.images=100", "every.sheet=100")
+    counts = [len(line.get("skipped", ())) for line in log(tmp_path) if "losses" in line]
+    assert counts == [0] * 4 + [1] + [0] * 3
     assert_whole(tmp_path)
 
 

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from cyclegan.codecs import Pictures
 from cyclegan.files import plain_names
-from cyclegan.metrics.distances import kid, witness
+from cyclegan.metrics.distances import KernelDistance, kernel_distance, kid, witness
 from cyclegan.objectives import CycleGAN
-from cyclegan.training.look import Look, Looker, alarming, paired
+from cyclegan.thresholds import LEAST_CHANGE
+from cyclegan.training.look import Look, Looker, Measure, alarming, paired
 
 RED, BLUE = (200, 40, 40), (40, 40, 200)
 DOMAINS = ("red", "blue")
@@ -102,11 +103,73 @@ def test_a_collapse_rings() -> None:
     assert seen.alarms == ("to blue: collapsed, the translations look alike",)
 
 
-def test_what_is_worse_than_nothing_rings() -> None:
-    figures = {"kid": 2.0, "diversity": 1.0, "change": 30.0}
-    assert alarming({"blue": figures}, {"blue": {"kid": 1.0}}) == (
-        "to blue: further from real blue than before translating",
+def figures(kid: float, *, change: float = 30.0) -> Measure:
+    return {"blue": {"kid": kid, "diversity": 1.0, "change": change}}
+
+
+def gap(value: float, *, error: float = 0.0) -> dict[str, KernelDistance]:
+    """Return a gap with an error: of two pictures, ½ (½ e² + ½ e²) · 2."""
+    return {"blue": KernelDistance(value, torch.tensor([error, -error]).double(), torch.zeros(3).double())}
+
+
+FURTHER = "to blue: further from real blue than before translating"
+
+
+@pytest.mark.parametrize(
+    ("progress", "before", "kid", "said"),
+    [
+        (0.1, [], 2.0, ""),  # translators paint something strange at first
+        (0.1, [9.0], 2.0, ""),
+        (0.1, [3.0], 3.5, ""),
+        (0.1, [3.0, 2.0], 3.5, ""),
+        (0.1, [2.0, 3.0], 2.5, ""),
+        (0.1, [3.0, 2.0, 3.5], 4.0, "getting further"),  # it has never been so bad, twice in a row
+        (0.4, [9.0, 2.0, 3.0], 4.0, ""),
+        (0.4, [], 2.0, ""),
+        (0.6, [], 2.0, FURTHER),
+        (0.6, [9.0], 2.0, "getting nearer"),
+        (0.6, [1.5], 2.0, "getting further"),
+        (1.0, [2.0], 2.0, "getting nearer"),
+    ],
+)
+def test_what_is_worse_than_nothing_rings_where_that_is_no_good_sign(
+    progress: float, before: list[float], kid: float, said: str
+) -> None:
+    rung = alarming(
+        figures(kid),
+        gap(1.0),
+        least=LEAST_CHANGE["pictures"],
+        earlier=[figures(value) for value in before],
+        progress=progress,
     )
+    assert len(rung) == bool(said)
+    assert said in "".join(rung)
+    assert all(alarm.startswith(FURTHER) for alarm in rung)
+
+
+def test_what_cannot_be_told_from_nothing_does_not_ring() -> None:
+    def rung(value: float) -> tuple[str, ...]:
+        pictures = LEAST_CHANGE["pictures"]
+        return alarming(figures(2.0), gap(value, error=0.1), least=pictures, earlier=(), progress=1.0)
+
+    assert rung(0.09) == rung(-1.0) == ()
+    assert rung(0.11) == (FURTHER,)
+
+
+def test_a_gap_is_that_of_the_same_pictures_left_alone() -> None:
+    """Its paired error knows that they are the same: nothing for translators that do nothing."""
+    one = looker()
+    held = [Colours()(pictures(colour, count, seed=seed)) for colour, count, seed in ((RED, 12, 0), (BLUE, 20, 1))]
+    gaps = one.left_alone.gaps({"blue": kernel_distance(held[0], one.real[1])})
+    assert (gaps["blue"].value, gaps["blue"].error) == (0, 0)
+    assert one.untranslated["blue"]["kid_std"] > 0
+
+
+@pytest.mark.parametrize(("change", "rings"), [(1.9, True), (2.1, False)])
+def test_how_little_is_next_to_nothing_is_told_in_levels(change: float, rings: bool) -> None:
+    pictures = LEAST_CHANGE["pictures"]
+    said = alarming(figures(0.0, change=change), gap(-1.0), least=pictures, earlier=(), progress=1.0)
+    assert said == (("to blue: next to nothing is changed, less than 2 levels of 255",) if rings else ())
 
 
 def test_nothing_rings_early() -> None:

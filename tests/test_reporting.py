@@ -26,7 +26,7 @@ from cyclegan.experiment import Experiment
 from cyclegan.locks import lock
 from cyclegan.media.sounds.wav import encode_wav
 from cyclegan.reporting import previews
-from cyclegan.reporting.advice import Story, advise
+from cyclegan.reporting.advice import advise
 from cyclegan.reporting.chart import BINS, Chart, Level, Mark, Series, tick_texts, ticks
 from cyclegan.reporting.curves import charts
 from cyclegan.reporting.log import read_log
@@ -35,6 +35,8 @@ from cyclegan.reporting.report import report
 from cyclegan.reporting.runs import list_runs, read_run
 from cyclegan.reporting.shell import typed
 from cyclegan.reporting.words import duration
+from cyclegan.tables import flat
+from cyclegan.training.ledger import SLOWER
 
 ROOT = Path(__file__).parents[1]
 GOOD = {"kid_std": 0.001, "fid": 90.0, "cycle": 7.0, "change": 20.0, "diversity": 0.8}
@@ -124,6 +126,44 @@ def test_of_equal_looks_the_last_is_the_best_as_for_the_weights(tmp_path: Path) 
     best = read_log(tmp_path / "log.jsonl").best
     assert best
     assert best.images == 2
+
+
+def measured(images: int, kid: float, protocol: str, **of: Any) -> Line:
+    return look(images, kid) | {"protocol": protocol, "best": False} | of
+
+
+OTHERWISE = [  # a run that went on with larger pictures: KID is another figure from there on
+    {"images": 0, "protocol": "64", "untranslated": {n: {"kid": 0.07, "fid": 200.0} for n in "ab"}},
+    measured(300, 0.02, "64", best=True),
+    {"images": 300, "protocol": "128", "untranslated": {n: {"kid": 0.3, "fid": 300.0} for n in "ab"}},
+    measured(600, 0.25, "128", best=True),
+    measured(900, 0.251, "128", best=True, compared={"images": 600, "difference": 0.001, "error": 0.0015}),
+    measured(1000, 0.26, "128", compared={"images": 600, "difference": 0.01, "error": 0.0015}),
+]
+
+
+def test_only_what_was_measured_alike_is_compared(tmp_path: Path) -> None:
+    run = read_run(make(tmp_path / "run", OTHERWISE, saved=1000))
+    assert [at.images for at in run.log.comparable] == [600, 900, 1000]
+    assert run.log.best
+    assert (run.log.best.images, run.log.best.kid) == (900, 0.251)
+    assert run.log.untranslated["a"]["kid"] == 0.3
+    kid = next(chart for chart in charts(run) if isinstance(chart, Chart) and chart.title == "KID")
+    assert [x for x, _ in kid.series[0].points] == [600, 900, 1000]
+    assert {level.value for level in kid.levels} == {300.0}
+    before = read_run(make(tmp_path / "before", OTHERWISE[:3], saved=300))
+    assert before.log.best
+    assert (before.log.best.images, before.log.untranslated["a"]["kid"]) == (300, 0.07)
+
+
+def test_a_difference_stands_beside_its_paired_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = page(make(tmp_path / "run", OTHERWISE, saved=1000)).text
+    assert "900 pictures seen, KID × 1000 251.0, 1.0 ± 1.5 above the lowest before, at 600 (as good): the best" in told
+    assert "1,000 pictures seen, KID × 1000 260.0, 10.0 ± 1.5 above the lowest before, at 600" in told
+    with Display() as display:
+        display.show(OTHERWISE[4])
+    than = "mean 1.0 ± 1.5 above the lowest before, at 600 (as good)"
+    assert capsys.readouterr().err == f"900 images: sheet written; KID × 1000 to a 251.0, to b 251.0; {than}\n"
 
 
 def test_skimming_finds_the_same(tmp_path: Path) -> None:
@@ -238,17 +278,20 @@ def test_neither_command_needs_torch_and_runs_answers_at_once(tmp_path: Path) ->
 # --- advice
 
 
-def said(tmp_path: Path, lines: list[Line], **known: Any) -> str:
-    """Return all that is said of a log, in one line."""
+def said(tmp_path: Path, lines: list[Line], *, preset: str = "tiny", progress: float = 1.0, **of: Any) -> str:
+    """Return all that is said of a run, in one line; `of` changes its experiment."""
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    story = Story(read_log(tmp_path / "log.jsonl"), **({"progress": 1.0, "decay": 0.5} | known))
-    return " | ".join(f"{a.kind}: {a.found} {a.then}" for a in advise(story))
+    last = max((line["images"] for line in lines), default=0)
+    names = ("photos",) if any("photos" in line.get("measure", {}) for line in lines) else ("a", "b")
+    settings = {"training__images": round((last or 1000) / progress), "data__domains": names} | of
+    (tmp_path / "experiment.toml").write_text(Experiment.load(preset).replace(**settings).toml())
+    return " | ".join(f"{a.kind}: {a.found} {a.then}" for a in advise(read_run(tmp_path)))
 
 
 def test_a_run_that_improves_to_its_end(tmp_path: Path) -> None:
     lines = [*LOOKS[:3], look(1000, 0.02)]
     assert said(tmp_path, lines).startswith(
-        "good: Still improving: the best look is among the last quarter. Go further"
+        "good: Still improving: the lowest KID is among the last quarter of the looks. Go further"
     )
     assert "Let it go on" in said(tmp_path, lines, progress=0.5)
     assert "Still improving" in said(tmp_path, [*LOOKS[:3], look(760, 0.02), look(1000, 0.03)])
@@ -256,11 +299,26 @@ def test_a_run_that_improves_to_its_end(tmp_path: Path) -> None:
 
 
 def test_a_run_whose_best_is_behind_it(tmp_path: Path) -> None:
-    assert said(tmp_path, WHOLE).startswith(
-        "note: The best was at 600 of 1,000 pictures; it has not improved since. Use"
+    assert said(tmp_path, WHOLE) == (
+        "note: KID was lowest at 600 of 1,000 pictures, and has not improved since. "
+        "Use the best weights; stop, or begin another run with --set training.learning_rate=0.00035."
     )
     assert "has not begun to fall" in said(tmp_path, WHOLE, progress=0.4)
     assert "has not begun to fall" not in said(tmp_path, WHOLE, progress=0.6)
+    assert "never falls, which helps as a rule: go on with --set training.decay=0.5" in said(
+        tmp_path, WHOLE, training__decay=0.0
+    )
+
+
+def test_a_run_that_holds_its_level_says_how_far_the_last_look_is_from_the_lowest(tmp_path: Path) -> None:
+    """Checkpoints that cannot be told apart make the later one the best, which is no improvement."""
+    compared = {"images": 600, "difference": 0.0004, "error": 0.0011}
+    level = [*WHOLE[:-1], look(1000, 0.0304) | {"best": True, "compared": compared}]
+    assert (
+        "KID was lowest at 600 of 1,000 pictures, and has not improved since: "
+        "the last look is 0.4 ± 1.1 above the lowest before, at 600 (as good)."
+    ) in said(tmp_path, level)
+    assert read_log(tmp_path / "log.jsonl").best == read_log(tmp_path / "log.jsonl").looks[-1]
 
 
 def test_a_collapse_has_a_time(tmp_path: Path) -> None:
@@ -279,6 +337,12 @@ def test_nothing_learnt(tmp_path: Path) -> None:
     still = [LOOKS[0], look(300, 0.05, change=1.9)]
     assert "warning: Nothing learnt to a and b: pictures change by less than 2 levels of 255" in said(tmp_path, still)
     assert "Nothing learnt" not in said(tmp_path, [LOOKS[0], look(300, 0.05, change=2.0)])
+    assert "Train longer, or begin another run with --set objective.cycle=5." in said(tmp_path, still)
+    assert "Let it go on, or begin" in said(tmp_path, still, progress=0.5)
+    assert "with --set objective.cycle=10 --set objective.identity=2.5." in said(
+        tmp_path, still, objective__cycle=20.0, objective__identity=5.0
+    )
+    assert "or try another preset." in said(tmp_path, still, objective__cycle=0.0, objective__identity=0.0)
     flat = [LOOKS[0], look(300, 0.0672), look(600, 0.0728)]
     assert "Nothing learnt: KID stayed within 5 % of untranslated" in said(tmp_path, flat)
     assert "Nothing learnt" not in said(tmp_path, [*flat, look(900, 0.066)])
@@ -300,25 +364,67 @@ def test_critics_that_have_won(tmp_path: Path) -> None:
     assert "warning: The critics have won: D_y loses 0.01 and G learns nothing from it (0.97)" in said(
         tmp_path, [*fair, *lost]
     )
-    assert "won" not in said(tmp_path, [*fair, *lost], adversarial="hinge")
+    assert "won" not in said(tmp_path, [*fair, *lost], objective__adversarial="hinge")
     assert "won" not in said(tmp_path, [*fair, *(step(i, G=0.97, D_x=0.01) for i in range(91, 101))])  # not its critic
     assert "won" not in said(tmp_path, [*lost, *fair])
 
 
+USUAL = dict(flat(Experiment.load("default").encode()))["objective.r1"]
+
+
+@pytest.mark.parametrize(
+    ("of", "ways"),
+    [
+        (
+            {"objective__r1": 3 * USUAL},
+            f"--set objective.r1={6 * USUAL:g} (it is {3 * USUAL:g}), --set critic.width=8 (it is 16), "
+            "--set objective.augment=0.3, or more",
+        ),
+        (
+            {"objective__r1": 0.0, "critic__width": 15},
+            f"--set objective.r1={USUAL:g}, --set objective.augment=0.3, or more",
+        ),
+        ({"objective__r1": 10 * USUAL, "objective__augment": 0.3, "critic__width": 8}, "more"),
+    ],
+)
+def test_critics_that_have_won_are_held_back_by_more_than_the_run_has(
+    tmp_path: Path, of: dict[str, Any], ways: str
+) -> None:
+    lost = [step(i, G=0.97, D_y=0.01) for i in range(1, 11)]
+    assert f"In another run try {ways} pictures." in said(tmp_path, lost, **of)
+
+
+def test_steps_that_were_skipped_are_counted_and_named(tmp_path: Path) -> None:
+    one = step(500) | {"skipped": [{"images": 412, "files": "a/1.png, b/2.png"}]}
+    assert (
+        "note: 1 step was skipped: a loss or a gradient was NaN or infinite, the first at 412 pictures, "
+        "with a/1.png, b/2.png. Look at these files."
+    ) in said(tmp_path, [one, *LOOKS], training__batch=1)
+    many = step(500) | {"skipped": [{"images": i, "files": "a/1.png"} for i in range(100, 102)]}
+    told = said(tmp_path, [many, *LOOKS], training__batch=1, training__precision="bf16")
+    assert "warning: 2 steps were skipped: a loss" in told
+    assert "half the learning rate, or --set training.precision=fp32." in told
+
+
 def test_the_gravest_comes_first(tmp_path: Path) -> None:
     text = said(tmp_path, [*WHOLE, step(1001, G=math.inf)])
-    assert text.startswith("alarm: Diverged: the losses are no numbers after 1,000 pictures. Begin another run")
+    assert text.startswith("alarm: Diverged: the losses are NaN or infinite after 1,000 pictures. Begin another run")
     assert said(tmp_path, [step(1, F=math.nan)]).startswith(
-        "alarm: Diverged: the losses are no numbers from the start."
+        "alarm: Diverged: the losses are NaN or infinite from the start."
     )
     failed = said(tmp_path, [*WHOLE, {"images": 1001, "failed": "a disk failed"}])
-    assert failed.startswith("alarm: The training failed: a disk failed.")
+    assert failed.startswith("alarm: The training failed: a disk failed. What was saved before is whole.")
+    hinted = said(tmp_path, [*WHOLE, {"images": 1001, "failed": "the disk is full", "hint": "make room; it goes on"}])
+    assert hinted.startswith("alarm: The training failed: the disk is full. Make room; it goes on.")
     warned = LOOKS[3] | {"alarms": ["to a: nearly constant"]}
     assert said(tmp_path, [*LOOKS[:3], warned]).startswith("warning: The training warns: to a: nearly constant.")
 
 
 def test_nothing_is_concluded_from_nothing(tmp_path: Path) -> None:
-    assert said(tmp_path, []).startswith("note: No look at the held-back pictures yet.")
+    assert said(tmp_path, []) == (
+        "note: No look at the held-back pictures yet. The first one comes at 1,000 pictures (every.sheet)."
+    )
+    assert "The first one comes at the end." in said(tmp_path, [], every__sheet=2000)
     assert said(tmp_path, [LOOKS[0]]).startswith("note: No look at the held-back pictures yet.")
     assert said(tmp_path, LOOKS[:2]).startswith("note: Too early to say: 1 of at least 3 looks.")
     old = {"images": 500, "score": {"a": 20.0}, "mean_score": 20.0}
@@ -430,7 +536,7 @@ def test_the_page_tells_the_run(tmp_path: Path) -> None:
     for words in (
         "a and b Finished By KID, translated pictures are 57 % nearer to a and 57 % nearer to b than untranslated",
         "to a untranslated 70.0 best 30.0 to b untranslated 70.0 best 30.0",
-        "The best was at 600 of 1,000 pictures; it has not improved since.",
+        "KID was lowest at 600 of 1,000 pictures, and has not improved since.",
         "600 pictures seen, KID × 1000 30.0: the best",
         "1,000 pictures seen, KID × 1000 40.0",
         "untranslated first, 0 best, 600 last, 1,000 KID × 1000 70.0 70.0 ± 1.0 30.0 ± 1.0 40.0 ± 1.0 FID 200.0 90.0",
@@ -441,7 +547,8 @@ def test_the_page_tells_the_run(tmp_path: Path) -> None:
         "G (to b)",
     ):
         assert words in found.text, words
-    assert "training.learning_rate" not in found.text.split("The whole experiment.toml")[0]  # as in the preset
+    settings = found.text.split("Settings")[1].split("The whole experiment.toml")[0]
+    assert "training.learning_rate" not in settings  # as in the preset
 
 
 def test_the_result_comes_first_and_how_fast_it_was_is_folded_away(tmp_path: Path) -> None:
@@ -553,7 +660,7 @@ def test_a_run_of_one_folder_is_told_as_one_that_draws(tmp_path: Path) -> None:
     for words in (
         "photos Finished The best samples are at a KID × 1000 of 30.0 from photos.",
         "The result Drawn by the best weights, those most like photos first",
-        "The best was at 600 of 1,000 pictures",
+        "KID was lowest at 600 of 1,000 pictures",
         f"Draw with the best styl sample {folder}/weights/best.safetensors -o samples",
         "of photos: 30 at 600",
         "held back: 12.3 at 600",
@@ -640,9 +747,9 @@ def test_curves_of_voices_are_in_their_own_units(tmp_path: Path) -> None:
 
 
 def test_voices_that_do_not_change_are_told_in_decibels(tmp_path: Path) -> None:
-    said = advise(Story(read_run(voice_run(tmp_path / "run", change=0.4)).log, speaks=True))
+    said = advise(read_run(voice_run(tmp_path / "run", change=0.4)))
     assert any("recordings change by less than 1 dB" in advice.found for advice in said)
-    said = advise(Story(read_run(voice_run(tmp_path / "other", change=1.5)).log, speaks=True))
+    said = advise(read_run(voice_run(tmp_path / "other", change=1.5)))
     assert not any("change by" in advice.found for advice in said)  # of pictures, 1.5 levels would be nothing
 
 
@@ -680,6 +787,8 @@ def test_what_to_type_next_follows_what_was_found(tmp_path: Path) -> None:
     path = f"{tmp_path}/it'\"'\"'s"
     assert f"--preset '{path}/experiment.toml' --set training.learning_rate=0.0002 -o '{path}-2'" in diverged
     assert "Go on" not in diverged
+    lost = {"images": 1001, "failed": "loss or gradients were NaN", "hint": SLOWER}
+    assert "Begin anew, more gently" in page(make(tmp_path / "lost", [*WHOLE, lost])).text
 
 
 def test_commands_hold_where_the_report_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

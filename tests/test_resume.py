@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -271,10 +272,11 @@ def test_samples_are_what_the_best_weights_make(
     """Of three looks the second is the best."""
     plain, seen = Looker.look, list[Look]()
 
-    def looked(self: Looker, objective: Objective, *, progress: float) -> Look:
-        found, kid = plain(self, objective, progress=progress), (3.0, 1.0, 2.0)[len(seen)]
+    def looked(self: Looker, objective: Objective, **more: Any) -> Look:
+        found, kid = plain(self, objective, **more), (3.0, 1.0, 2.0)[len(seen)]
+        distances = {name: dataclasses.replace(each, value=kid) for name, each in found.distances.items()}
         measure = {name: figures | {"kid": kid} for name, figures in found.measure.items()}
-        seen.append(dataclasses.replace(found, measure=measure))
+        seen.append(dataclasses.replace(found, measure=measure, distances=distances))
         return seen[-1]
 
     monkeypatch.setattr(Looker, "look", looked)

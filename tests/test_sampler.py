@@ -427,6 +427,14 @@ def test_a_collapse_rings_but_not_early() -> None:
     assert not look(lambda z: one.expand(len(z), -1, -1, -1), progress=0.1).alarms
 
 
+def test_samples_that_get_further_than_ever_ring() -> None:
+    figures = {"kid": 2.0, "diversity": 1.0, "copies": 0.0}
+    assert not samples.alarming("photos", figures, before=[])
+    assert not samples.alarming("photos", figures, before=[2.5, 1.0])
+    said = "photos: samples are further from real photos than at every look before"
+    assert samples.alarming("photos", figures, before=[1.5, 1.0]) == (said,)
+
+
 def test_a_sheet_shows_beside_each_draw_what_is_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Copies, a bit darker: the nearest one is the very picture, on the sheet of extremes too."""
     known, sheets = Pictures().encode(paintings(300, seed=2)), []

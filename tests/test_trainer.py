@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from cyclegan.experiment import Experiment
-from cyclegan.objectives import assemble
+from cyclegan.networks import PatchGAN, ResNet
+from cyclegan.objectives import Distillation, Objective, assemble
 from cyclegan.objectives.cyclegan import CycleGAN
+from cyclegan.objectives.history import History
 from cyclegan.objectives.losses import ADVERSARIAL
 from cyclegan.recipes import Adversarial
 from cyclegan.training.trainer import Average, Report, Trainer
@@ -132,7 +134,7 @@ def test_average_is_the_longhand_formula() -> None:
         with torch.no_grad():
             value.fill_(float(step * step))
         images = 40 * step
-        average.update(images, 4)
+        average.update(images, 4, skipped=torch.zeros(()))
         half_life = min(8.0, 0.05 * images)  # 2, 4, 6, 8, 8, …
         kept = 0.5 ** (4 / half_life)
         expected = kept * expected + (1 - kept) * step * step
@@ -230,6 +232,105 @@ def test_a_step_can_be_repeated_alone() -> None:
     assert {n: t.item() for n, t in got.terms.items()} == {n: t.item() for n, t in expected.terms.items()}
     for p, q in zip(straight.objective.parameters(), resumed.objective.parameters(), strict=True):
         assert torch.equal(p, q)
+
+
+# --- steps that are skipped
+
+
+def games() -> dict[str, Objective]:
+    """Return one small objective of every kind, with everything that has a memory: batch norm, histories, noise."""
+    torch.manual_seed(0)
+    networks = ("data.size=16", "translator.width=4", "critic.width=4")
+    kinds = {
+        "cyclegan": ("cyclegan-2017", *SMALL, "translator.norm=batch", "critic.norm=batch", "objective.history=3"),
+        "mask-cyclegan": ("voice-tiny", "data.size=32", "translator.inner=8", "objective.history=3"),
+        "vae": ("vae", "data.size=16", "translator.width=4"),
+        "gan": ("gan-2014", *networks),
+        "relativistic": ("gan", *networks),
+    }
+    built = {
+        name: assemble(chosen := Experiment.load(preset, overrides=options), channels=chosen.shape[0])
+        for name, (preset, *options) in kinds.items()
+    }
+    taught, student = ResNet(width=4, blocks=1), ResNet(width=2, blocks=1, norm="batch")
+    return built | {"distillation": Distillation(G=student, teacher=taught, D_y=PatchGAN(width=4, layers=1), history=3)}
+
+
+def batch(kind: str, seed: int) -> list[Tensor]:
+    chance = torch.Generator().manual_seed(seed)
+    shape = (1, 36, 32) if kind == "mask-cyclegan" else (3, 16, 16)
+    count = 1 if kind in ("vae", "gan", "relativistic") else 2
+    return [torch.rand(2, *shape, generator=chance) * 2 - 1 for _ in range(count)]
+
+
+@pytest.mark.parametrize("steps", [0, 1, 4])  # a history of three is empty, is being filled, is full
+@pytest.mark.parametrize("kind", games())
+def test_a_step_that_is_not_finite_moves_nothing_but_counters(kind: str, steps: int) -> None:
+    training = Experiment.load("tiny", overrides=["training.images=1000", "training.precision=fp32"]).training
+    one = Trainer(games()[kind], training)
+    for step in range(steps):
+        assert not one.play([batch(kind, step)]).skipped
+    before = {name: tensor.clone() for name, tensor in one.state().items()}
+    broken = batch(kind, steps)
+    broken[0][0, 0, 3, 3] = float("inf")
+    assert one.play([broken]).skipped == 1
+    assert one.images == 2 * (steps + 1)
+    for name, tensor in one.state().items():
+        if not name.endswith("_extra_state"):
+            assert torch.equal(tensor.flatten(), before.get(name, torch.zeros_like(tensor)).flatten()), name
+    for step in range(steps + 1, steps + 5):
+        report = one.play([batch(kind, step)])
+        assert not report.skipped
+        assert all(term.isfinite() for term in report.terms.values())
+    assert all(tensor.isfinite().all() for tensor in one.state().values())
+    assert any(moved(one.objective, [before[f"objective.{n}"] for n, _ in one.objective.named_parameters()]))
+
+
+def test_a_loss_that_overflows_is_skipped_though_its_gradient_is_finite() -> None:
+    """(s - 1)² of s = 10²⁰ is infinite in float32, its slope is not."""
+    one = trainer("training.ema=20", "objective.history=3")
+    one.play([noise(0)])
+    before = {name: tensor.clone() for name, tensor in one.state().items()}
+    fool = one.objective.adversarial.fool  # type: ignore[union-attr]
+    one.objective.adversarial = ADVERSARIAL["least-squares"]._replace(fool=lambda s: fool(s + 1e20))
+    report = one.play([noise(1)])
+    assert report.terms["G"].isinf()
+    assert all(p.grad.isfinite().all() for p in one.parameters["translators"] if p.grad is not None)
+    assert report.skipped == 1
+    assert all(torch.equal(t, before[name]) for name, t in one.state().items() if "_extra_state" not in name)
+
+
+def test_a_player_that_cannot_move_leaves_the_history_and_the_average_as_they_were() -> None:
+    """The translators have moved by then; nothing is kept of what they painted."""
+    one = trainer("training.ema=20", "objective.history=3")
+    for step in range(3):
+        one.play([noise(step)])
+    before = {name: tensor.clone() for name, tensor in one.state().items()}
+    slots = {name: slot for name, slot in before.items() if name.startswith("optimizer.critics")}
+    one.objective.adversarial = one.objective.adversarial._replace(real=lambda s: s.mean() * float("nan"))  # type: ignore[union-attr]
+    assert one.play([noise(3)]).skipped == 1
+    after = one.state()
+    kept = [n for n in after if ".D_" in n or (n.startswith(("objective.past", "average")) and "_extra" not in n)]
+    assert len(kept) > 20
+    assert all(torch.equal(after[name], before[name]) for name in [*kept, *slots])
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 5])
+def test_a_history_is_given_back_as_it_was(steps: int) -> None:
+    """Batches of two and a history of three: empty, two of three, three, and exchanged many times."""
+    one, chance = History(3), torch.Generator().manual_seed(1)
+    for _ in range(steps):
+        one.swap(torch.rand(2, 1, 1, 1, generator=chance))
+        one.settle(torch.zeros(()))
+    before = one.kept.clone()
+    for _ in range(4):  # micro-batches
+        one.swap(torch.full((2, 1, 1, 1), float("nan")))
+    one.settle(torch.ones(()))
+    assert torch.equal(one.kept.flatten(), before.flatten())
+    one.swap(torch.rand(2, 1, 1, 1, generator=chance))
+    one.settle(torch.zeros(()))
+    assert len(one.kept) == min(3, 2 * (steps + 1))
+    assert one.kept.isfinite().all()
 
 
 def test_bf16_on_the_cpu_runs_and_stays_finite() -> None:

@@ -1,5 +1,6 @@
 """Two folders of speech become a translator: what is learnt, what is left out, and the same to the bit when resumed."""
 
+import dataclasses
 import itertools
 import shutil
 import signal
@@ -45,7 +46,7 @@ from cyclegan.objectives import Objective, assemble
 from cyclegan.recipes import Voice as VoiceOptions
 from cyclegan.training import recordings as taking_apart
 from cyclegan.training.data import Batches
-from cyclegan.training.listen import Heard, Listener
+from cyclegan.training.listen import Heard, Listener, pieces_of
 from cyclegan.training.recordings import Recordings
 from cyclegan.training.run import Outcome, train
 from cyclegan.training.scan import scan
@@ -442,6 +443,23 @@ def test_a_damaged_store_is_not_listened_to(stored: Data) -> None:
     assert all(map(torch.equal, made, wanted))
 
 
+@pytest.mark.parametrize(("most", "recordings"), [(2, 2), (5, 3), (100, 3)])
+def test_pieces_that_are_measured_are_a_sample(
+    stored: Data, monkeypatch: pytest.MonkeyPatch, most: int, recordings: int
+) -> None:
+    """As many as there can be, from all places of the recordings that the seed puts first."""
+    monkeypatch.setattr("cyclegan.training.listen.MOST", most)
+    cut = Recordings(dataclasses.replace(stored, size=16), VoiceOptions(rate=16_000))
+    batches = Batches(cut.data, cut, batch=1, seed=0)
+    paths = batches.domains[0].shuffled
+    found = pieces_of(batches, 0, paths, cut)
+    every = [piece for path in paths[:recordings] for piece in cut.pieces(cut.read(path))]
+    assert len(found) == min(most, len(every))
+    places = [next(i for i, one in enumerate(every) if torch.equal(piece, one)) for piece in found]
+    assert places == sorted(set(places))
+    assert (places[0], places[-1]) == (0, len(every) - 1)
+
+
 # --- figures
 
 
@@ -509,4 +527,16 @@ def test_speakers_that_are_one_are_no_way_apart() -> None:
     for name in "xy":
         assert abs(found.untranslated[name]["kid"]) < 3 * found.untranslated[name]["kid_std"] + 0.01
         assert look.measure[name]["change"] == pytest.approx(0, abs=1e-4)
-    assert look.alarms == ("to y: next to nothing is changed", "to x: next to nothing is changed")
+    said = "next to nothing is changed, less than 1 dB"
+    assert look.alarms == (f"to y: {said}", f"to x: {said}")
+
+
+@pytest.mark.parametrize(("decibels", "rings"), [(1.5, False), (0.9, True)])
+def test_how_little_is_next_to_nothing_is_told_in_decibels(decibels: float, rings: bool) -> None:
+    """Of pictures, less than two levels would be."""
+    shift = decibels / DECIBELS / np.sqrt(24 / 2)
+    look = listener(speakers(apart=shift, coefficients=36), means=(0.0, shift)).look(
+        unmoved(coefficients=36), progress=1.0
+    )
+    assert look.measure["x"]["change"] == pytest.approx(decibels, rel=1e-3)
+    assert any("next to nothing" in alarm for alarm in look.alarms) == rings

@@ -2,17 +2,19 @@
 
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from cyclegan.cli.edge import say
 from cyclegan.media.folder import passed_over, told_passed_over
-from cyclegan.reporting.words import aimed
+from cyclegan.reporting.log import Comparison
+from cyclegan.reporting.words import against, aimed
 from cyclegan.translation.progress import Progress
 
 PLAIN_SECONDS = 5.0  # between lines where there is no terminal
+NAMED = 3  # skipped steps of a line that are told one by one
 
 
 class Display(Progress):
@@ -56,7 +58,8 @@ class Display(Progress):
             figures = line.get("measure") or line["untranslated"]
             distances = ", ".join(f"{aimed(name, found)} {1000 * found['kid']:.1f}" for name, found in figures.items())
             what = "sheet written; " if "measure" in line else "before translating: "
-            self.note(f"{line['images']:,} images: {what}KID × 1000 {distances}")
+            than = f"; mean {against(Comparison(**line['compared']))}" if "compared" in line else ""
+            self.note(f"{line['images']:,} images: {what}KID × 1000 {distances}{than}")
             for name, found in line.get("teacher", {}).items():
                 self.note(f"  the teacher: KID × 1000 to {name} {1000 * found['kid']:.1f}")
             for alarm in line.get("alarms", ()):
@@ -69,6 +72,14 @@ class Display(Progress):
         left = f"{_clock(spent / gained * (1 - progress))} left" if gained > 0 else "…"
         losses = " ".join(f"{name} {value:.2f}" for name, value in line["losses"].items())
         self._update(progress, f"{line['images']:,} images, {line['images_per_second']:.1f}/s, {left}  {losses}")
+        self._skipped(line.get("skipped", ()))
+
+    def _skipped(self, steps: Sequence[Mapping[str, Any]]) -> None:
+        for step in steps[:NAMED]:
+            what = "step skipped, its loss or a gradient was NaN or infinite"
+            self.note(f"{step['images']:,} images: {what}: {step['files']}")
+        if len(steps) > NAMED:
+            self.note(f"  and {len(steps) - NAMED} more; log.jsonl names them")
 
     def count(self, done: int, total: int) -> None:
         """Show that `done` of `total` pictures are dealt with."""

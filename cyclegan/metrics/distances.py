@@ -1,5 +1,8 @@
 """Distances between two sets of features, (N, d) and (M, d) in float64: rows are pictures."""
 
+import math
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,13 +12,49 @@ from cyclegan.errors import UsageError
 SUBSETS, DRAWN_FROM = 100, 2020  # torch-fidelity's count, and the seed that its published numbers are drawn with
 
 
-def kid(fakes: Tensor, reals: Tensor) -> tuple[float, float]:
-    """Return the kernel distance and its standard error; two draws of one distribution are 0 apart on average.
+@dataclass(frozen=True)
+class KernelDistance:
+    """A kernel distance, and what it is without each of the fakes, (N,), and without each of the real pictures, (M,).
 
-    Bińkowski et al. 2018, §3.2: the unbiased squared MMD of the kernel (x·y/d + 1)³, here on all the pictures. Its
-    error is estimated by leaving out each picture in turn (jackknife). Both sets need three pictures.
+    The difference of two is a KernelDistance as well. Where fake i of both was made of the same picture, and the real
+    pictures are the same, its `error` is the paired one: luck of the draw that both share cancels.
     """
-    return _with_error(_kernel(fakes, fakes), _kernel(reals, reals), _kernel(fakes, reals))
+
+    value: float
+    without_fake: Tensor
+    without_real: Tensor
+
+    @property
+    def error(self) -> float:
+        """The standard error, estimated by leaving out each picture in turn (jackknife; Efron and Stein 1981)."""
+        variance = 0.0
+        for left_out in (self.without_fake, self.without_real):
+            n = len(left_out)
+            variance += float((left_out - left_out.mean()).square().sum()) * (n - 1) / n
+        return math.sqrt(variance)
+
+    def __sub__(self, other: "KernelDistance") -> "KernelDistance":
+        return KernelDistance(
+            self.value - other.value,
+            self.without_fake - other.without_fake,
+            self.without_real - other.without_real,
+        )
+
+
+def kernel_distance(fakes: Tensor, reals: Tensor) -> KernelDistance:
+    """Return the kernel distance; two draws of one distribution are 0 apart on average.
+
+    Bińkowski et al. 2018, §3.2: the unbiased squared MMD of the kernel (x·y/d + 1)³, here on all the pictures. Both
+    sets need three.
+    """
+    xx, yy, xy = _kernel(fakes, fakes), _kernel(reals, reals), _kernel(fakes, reals)
+    return KernelDistance(_unbiased(xx, yy, xy), _without_each(xx, yy, xy), _without_each(yy, xx, xy.T))
+
+
+def kid(fakes: Tensor, reals: Tensor) -> tuple[float, float]:
+    """Return the kernel distance and its standard error."""
+    distance = kernel_distance(fakes, reals)
+    return distance.value, distance.error
 
 
 def kid_of_subsets(fakes: Tensor, reals: Tensor, *, size: int) -> tuple[float, float]:
@@ -62,17 +101,13 @@ def _unbiased(xx: Tensor, yy: Tensor, xy: Tensor) -> float:
     return float((xx.sum() - xx.trace()) / (n * (n - 1)) + (yy.sum() - yy.trace()) / (m * (m - 1)) - apart)
 
 
-def _with_error(xx: Tensor, yy: Tensor, xy: Tensor) -> tuple[float, float]:
-    """Return the distance and its error, the n + m distances with one picture left out taken from sums of rows."""
-    variance = 0.0
-    for own, other, across in ((xx, yy, xy), (yy, xx, xy.T)):
-        n, m = across.shape
-        inside = own.sum() - own.trace() - 2 * (own.sum(1) - own.diagonal())
-        outside = across.sum() - across.sum(1)
-        constant = (other.sum() - other.trace()) / (m * (m - 1))
-        left_out = inside / ((n - 1) * (n - 2)) + constant - 2 * outside / ((n - 1) * m)
-        variance += float((left_out - left_out.mean()).square().sum()) * (n - 1) / n
-    return _unbiased(xx, yy, xy), variance**0.5
+def _without_each(xx: Tensor, yy: Tensor, xy: Tensor) -> Tensor:
+    """Return the n distances with one of the first set left out, taken from sums of rows: (n,)."""
+    n, m = xy.shape
+    inside = xx.sum() - xx.trace() - 2 * (xx.sum(1) - xx.diagonal())
+    outside = xy.sum() - xy.sum(1)
+    constant = (yy.sum() - yy.trace()) / (m * (m - 1))
+    return inside / ((n - 1) * (n - 2)) + constant - 2 * outside / ((n - 1) * m)
 
 
 def _factor(features: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ class History(nn.Module):
     Until `size` fakes are kept, each is kept and comes straight back; from then on each is, with even odds, either
     exchanged for one kept earlier or returned as it is. What happens to a fake depends only on how many came before
     it. Processes that play together keep one history: `gather` brings the fakes of all, in the order of their `rank`.
+    Whoever plays settles it after every step, so that none is kept of a step that was skipped.
     """
 
     kept: Tensor
@@ -28,6 +29,8 @@ class History(nn.Module):
         self.size, self.count = size, 0
         self.gather: Callable[[Tensor], list[Tensor]] = _alone
         self.rank = 0
+        self.added = 0  # since it was settled last
+        self.replaced: dict[int, Tensor] = {}  # since then, by place
         self.register_buffer("kept", torch.empty(0))
 
     def swap(self, fakes: Tensor) -> Tensor:
@@ -44,13 +47,27 @@ class History(nn.Module):
         self.count += 1
         if len(self.kept) < self.size:
             self.kept = torch.cat([self.kept, fake[None]]) if len(self.kept) else fake[None].clone()
+            self.added += 1
             return fake
         if chance.random() < 0.5:
             return fake
         place = chance.randrange(self.size)
         old = self.kept[place].clone()
+        self.replaced.setdefault(place, old)
         self.kept[place] = fake
         return old
+
+    def settle(self, skipped: Tensor) -> None:
+        """Give back what was kept before the step where it was skipped (1, else 0).
+
+        Waits for the device only while the history is being filled, since its length must be known.
+        """
+        if self.added and skipped > 0:
+            self.kept = self.kept[: -self.added]
+        for place, old in self.replaced.items():
+            if place < len(self.kept):  # else it came in this step
+                self.kept[place] = torch.where(skipped > 0, old, self.kept[place])
+        self.added, self.replaced = 0, {}
 
     def get_extra_state(self) -> Tensor:
         """Return how many fakes came by."""

@@ -1,17 +1,23 @@
-"""What a log says to do next: a pure function a rule, each of which speaks or is silent."""
+"""What a run's log and settings say to do next: a pure function a rule, each of which speaks or is silent."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from cyclegan.reporting.log import Log, Look
+from cyclegan.experiment import Experiment
+from cyclegan.recipes import CycleGAN
+from cyclegan.reporting.log import Look
+from cyclegan.reporting.runs import Run
+from cyclegan.reporting.words import against, counted
+from cyclegan.thresholds import LEAST_CHANGE, LEAST_DIVERSITY
 
-LEAST_CHANGE = 2.0  # levels of 255
-LEAST_MOVED = 1.0  # decibels of mel-cepstral distance: between recordings of two speakers there are 6 and more
 LEAST_GAIN = 0.05  # share of the untranslated KID
-LEAST_DIVERSITY = 0.25
 WON = (0.03, 0.9)  # critics below, translators' term above: least squares
+STEEPEST = 10.0  # times the default's R1; with more of it something else is amiss
+NARROWEST = 8  # channels of a critic
+AUGMENT = 0.3
+MANY = 0.001  # share of steps that are skipped
 Kind = Literal["good", "note", "warning", "alarm"]
 
 
@@ -25,88 +31,79 @@ class Advice:
     anew: bool = False  # another run with a lower rate is the way
 
 
-@dataclass(frozen=True)
-class Story:
-    """Hold a log with what must be known to judge it: how far the training is, when its rate falls, its loss."""
-
-    log: Log
-    progress: float = math.nan
-    decay: float = 0.0
-    adversarial: str = "least-squares"
-    speaks: bool = False
-
-    @property
-    def things(self) -> str:
-        """What is translated."""
-        return "recordings" if self.speaks else "pictures"
-
-    @property
-    def seen(self) -> str:
-        """What is counted while training."""
-        return "pieces" if self.speaks else "pictures"
-
-    @property
-    def looks(self) -> Sequence[Look]:
-        """The looks once training had begun."""
-        return [look for look in self.log.looks if look.images]
-
-
-def advise(story: Story) -> list[Advice]:
+def advise(run: Run) -> list[Advice]:
     """Return all that is to be said of a run, the gravest first."""
     order = ("alarm", "warning", "note", "good")
-    found = [advice for rule in RULES if (advice := rule(story))]
+    found = [advice for rule in RULES if (advice := rule(run))]
     return sorted(found, key=lambda advice: order.index(advice.kind))
 
 
-def diverged(story: Story) -> Advice | None:
-    """Speak where losses are no numbers any more."""
-    if story.log.failure:
-        return Advice("alarm", f"The training failed: {story.log.failure}.", "What was saved before is whole.")
-    if not story.log.diverged:
+def diverged(run: Run) -> Advice | None:
+    """Speak where a training ended because something failed, or with losses that are not finite."""
+    if run.log.failure:
+        hint = run.log.hint or "what was saved before is whole"
+        found, then = f"The training failed: {run.log.failure}.", f"{hint[:1].upper()}{hint[1:]}."
+        return Advice("alarm", found, then, anew="learning_rate" in hint)
+    if not run.log.diverged:
         return None
-    sound = [step.images for step in story.log.steps if all(map(math.isfinite, step.losses.values()))]
-    after = f" after {_many(sound[-1], story)}" if sound else " from the start"
+    sound = [step.images for step in run.log.steps if all(map(math.isfinite, step.losses.values()))]
+    after = f" after {_many(sound[-1], run)}" if sound else " from the start"
     then = "Begin another run with half the learning rate."
-    return Advice("alarm", f"Diverged: the losses are no numbers{after}.", then, anew=True)
+    return Advice("alarm", f"Diverged: the losses are NaN or infinite{after}.", then, anew=True)
 
 
-def alike(story: Story) -> Advice | None:
+def skipped(run: Run) -> Advice | None:
+    """Speak of steps that were skipped because a loss or a gradient was not finite."""
+    steps = [skipped for step in run.log.steps for skipped in step.skipped]
+    if not steps:
+        return None
+    first, many = steps[0], len(steps) * _batch(run) > MANY * run.images
+    last = f", the first at {_many(first.images, run)}, with {first.files}"
+    found = f"{counted(len(steps), 'step')} skipped: a loss or a gradient was NaN or infinite{last}."
+    exact = f", or {_set('training.precision', 'fp32')}" if run.option("training.precision") == "bf16" else ""
+    then = f"Begin another run with half the learning rate{exact}." if many else "Look at these files."
+    return Advice("warning" if many else "note", found, then, anew=many)
+
+
+def alike(run: Run) -> Advice | None:
     """Speak where the two folders cannot be told apart before anything is translated (2 standard errors)."""
-    first = story.log.looks[0] if story.log.looks else None
-    known = [
-        (f.get("kid", math.nan), f.get("kid_std", _std(first, name))) for name, f in story.log.untranslated.items()
-    ]
+    first = run.log.comparable[0] if run.log.looks else None
+    known = [(f.get("kid", math.nan), f.get("kid_std", _std(first, name))) for name, f in run.log.untranslated.items()]
     if not known or not all(kid < 2 * std for kid, std in known):
         return None
+    held = run.amount("data.held_back")
+    more = f"--set data.held_back={2 * held:g}" if held else f"more held-back {run.things}"
     return Advice(
         "alarm",
-        f"The folders are alike: untranslated {story.things} are as near to the other folder as chance allows.",
-        f"Check that each folder holds what it should; more held-back {story.things} measure finer.",
+        f"The folders are alike: untranslated {run.things} are as near to the other folder as chance allows.",
+        f"Check that each folder holds what it should; {more} measures finer, where a tenth of a folder is as much.",
     )
 
 
-def unchanged(story: Story) -> Advice | None:
+def unchanged(run: Run) -> Advice | None:
     """Speak where pictures come out as they went in, or no nearer to the other folder."""
-    if not story.looks:
+    looks = _looks(run)
+    if not looks:
         return None
-    last = story.looks[-1]
-    least, unit = (LEAST_MOVED, "dB") if story.speaks else (LEAST_CHANGE, "levels of 255")
-    still = [name for name in last.measure if last.figure(name, "change") < least]
+    least = LEAST_CHANGE["voice" if run.speaks else "pictures"]
+    still = [name for name in looks[-1].measure if looks[-1].figure(name, "change") < least.least]
+    longer = "Let it go on" if run.progress < 1 else "Train longer"
     if still:
-        found = f"Nothing learnt to {_names(still)}: {story.things} change by less than {least:g} {unit}."
-        return Advice("warning", found, "Train longer, or lower objective.cycle and objective.identity.")
-    before = _mean(f.get("kid", math.nan) for f in story.log.untranslated.values())
-    gains = [abs(look.kid / before - 1) for look in story.looks if before > 0]
+        found = f"Nothing learnt to {_names(still)}: {run.things} change by less than {least}."
+        return Advice("warning", found, f"{longer}, or {_freer(run)}.")
+    before = _mean(f.get("kid", math.nan) for f in run.log.untranslated.values())
+    gains = [abs(look.kid / before - 1) for look in looks if before > 0]
     if len(gains) < 2 or not all(gain <= LEAST_GAIN for gain in gains):
         return None
-    found = f"Nothing learnt: KID stayed within {LEAST_GAIN:.0%} of untranslated {story.things}'."
-    return Advice("warning", found.replace("%", " %"), f"{_look(story)}; train longer, or try another preset.")
+    found = f"Nothing learnt: KID stayed within {100 * LEAST_GAIN:g} % of untranslated {run.things}'."
+    watch = "Listen to the samples" if run.speaks else "Look at the sheets"
+    return Advice("warning", found, f"{watch}; {longer.lower()}, or {_freer(run)}.")
 
 
-def collapsed(story: Story) -> Advice | None:
+def collapsed(run: Run) -> Advice | None:
     """Speak where translated or drawn pictures have become one another's like, and still are."""
     since: dict[str, int] = {}
-    for look in story.looks:
+    for look in _looks(run):
         for name in look.measure:
             if look.figure(name, "diversity") < LEAST_DIVERSITY:
                 since.setdefault(name, look.images)
@@ -114,20 +111,18 @@ def collapsed(story: Story) -> Advice | None:
                 since.pop(name, None)
     if not since:
         return None
-    at, best = min(since.values()), story.log.best
-    drawn = any("copies" in figures for figures in story.looks[-1].measure.values())
-    made = "samples" if drawn else f"what is translated to {_names(since)}"
-    found = f"Collapsed at {_many(at, story)}: diversity of {made} fell below {LEAST_DIVERSITY:g}."
+    at, best = min(since.values()), run.log.best
+    made = "samples" if run.draws else f"what is translated to {_names(since)}"
+    found = f"Collapsed at {_many(at, run)}: diversity of {made} fell below {LEAST_DIVERSITY:g}."
     kept = "The best weights are from before it. " if best and best.images < at else ""
-    return Advice(
-        "alarm", found, f"{kept}Begin another run with a smaller learning rate, or with more {story.things}.", anew=True
-    )
+    ways = _or(["a smaller learning rate", *_augmented(run), f"more {run.things}"])
+    return Advice("alarm", found, f"{kept}Begin another run with {ways}.", anew=True)
 
 
-def critics_won(story: Story) -> Advice | None:
+def critics_won(run: Run) -> Advice | None:
     """Speak where the critics are always right, so that the translators learn nothing from them (least squares)."""
-    tail = story.log.steps[-max(1, len(story.log.steps) // 10) :]
-    if story.adversarial != "least-squares":
+    tail = run.log.steps[-max(1, len(run.log.steps) // 10) :]
+    if run.option("objective.adversarial") != "least-squares":
         return None
     for translator, critic in (("G", "D_y"), ("F", "D_x")):
         term, loss = (_mean(step.losses.get(name, math.nan) for step in tail) for name in (translator, critic))
@@ -135,54 +130,118 @@ def critics_won(story: Story) -> Advice | None:
             found = (
                 f"The critics have won: {critic} loses {loss:.2f} and {translator} learns nothing from it ({term:.2f})."
             )
-            return Advice("warning", found, f"Try --set objective.r1=6, a narrower critic, or more {story.things}.")
+            ways = _or([*_flatter(run), *_narrower(run), *_augmented(run), f"more {run.things}"])
+            return Advice("warning", found, f"In another run try {ways}.")
     return None
 
 
-def alarms(story: Story) -> Advice | None:
+def alarms(run: Run) -> Advice | None:
     """Pass on what the training itself warned of at its last look."""
-    said = story.looks[-1].alarms if story.looks else ()
+    looks = _looks(run)
+    said = looks[-1].alarms if looks else ()
     return Advice("warning", f"The training warns: {'; '.join(said)}.") if said else None
 
 
-def trend(story: Story) -> Advice | None:
+def trend(run: Run) -> Advice | None:
     """Say whether going on is worth it."""
-    best, looks = story.log.best, [look for look in story.looks if math.isfinite(look.kid)]
-    if best is None:
+    looks = [look for look in _looks(run) if math.isfinite(look.kid)]
+    if not looks:
         return None
     if len(looks) < 3:
         return Advice("note", f"Too early to say: {len(looks)} of at least 3 looks.", "Let it go on.")
-    last = looks[-1].images
-    if best.images > 0.75 * last:
-        more = "Let it go on." if story.progress < 1 else f"Go further, with more {story.seen}."
-        return Advice("good", "Still improving: the best look is among the last quarter.", more)
-    found = f"The best was at {best.images:,} of {_many(last, story)}; it has not improved since."
-    if story.progress < 1 - story.decay and story.decay > 0:
-        return Advice("note", found, "The learning rate has not begun to fall, which helps as a rule: let it go on.")
-    return Advice("note", found, "Use the best weights; stop, or begin another run with a lower rate.")
+    last, lowest = looks[-1], min(reversed(looks), key=lambda look: look.kid)
+    if lowest.images > 0.75 * last.images:
+        more = "Let it go on." if run.progress < 1 else f"Go further, with more {run.seen}."
+        return Advice("good", "Still improving: the lowest KID is among the last quarter of the looks.", more)
+    than = f": the last look is {against(last.compared)}" if last.compared else ""
+    found = f"KID was lowest at {lowest.images:,} of {_many(last.images, run)}, and has not improved since{than}."
+    return Advice("note", found, _after_the_best(run))
 
 
-def unseen(story: Story) -> Advice | None:
+def _after_the_best(run: Run) -> str:
+    rate, decay = run.amount("training.learning_rate"), run.amount("training.decay")
+    if not decay and run.option("training.decay") is not None:
+        return f"The learning rate never falls, which helps as a rule: go on with {_set('training.decay', 0.5)}."
+    if run.progress < 1 - decay and decay:
+        return "The learning rate has not begun to fall, which helps as a rule: let it go on."
+    lower = _set("training.learning_rate", rate / 2) if rate else "a lower learning rate"
+    return f"Use the best weights; stop, or begin another run with {lower}."
+
+
+def unseen(run: Run) -> Advice | None:
     """Speak where nothing was measured."""
-    if not story.looks:
-        return Advice(
-            "note", f"No look at the held-back {story.things} yet.", "every.sheet says when the first one comes."
-        )
-    if not any(math.isfinite(look.kid) for look in story.looks):
-        return Advice("note", "How good it is was not measured.", f"{_look(story)}.")
+    if not _looks(run):
+        first, wanted = run.amount("every.sheet"), run.amount("training.images")
+        at = "at the end" if 0 < wanted < first else f"at {_many(int(first), run)} (every.sheet)"
+        then = f"The first one comes {at}." if first else "every.sheet says when the first one comes."
+        return Advice("note", f"No look at the held-back {run.things} yet.", then)
+    if not any(math.isfinite(look.kid) for look in _looks(run)):
+        watch = "Listen to the samples" if run.speaks else "Look at the sheets"
+        return Advice("note", "How good it is was not measured.", f"{watch}.")
     return None
 
 
-RULES: tuple[Callable[[Story], Advice | None], ...] = (
+RULES: tuple[Callable[[Run], Advice | None], ...] = (
     diverged,
     collapsed,
     alike,
     unchanged,
     critics_won,
+    skipped,
     alarms,
     trend,
     unseen,
 )
+
+
+# --- settings that are worth another run, as this one has them
+
+
+def _freer(run: Run) -> str:
+    """Say what holds translations near their originals, as far as it is set."""
+    held = [(name, run.amount(f"objective.{name}")) for name in ("cycle", "identity")]
+    lower = " ".join(_set(f"objective.{name}", value / 2) for name, value in held if value)
+    return f"begin another run with {lower}" if lower else "try another preset"
+
+
+def _flatter(run: Run) -> list[str]:
+    """Return a stronger R1 penalty than the run has, unless it is strong already."""
+    usual, own = Experiment.load("default").objective, run.amount("objective.r1")
+    assert isinstance(usual, CycleGAN)
+    if own >= STEEPEST * usual.r1:
+        return []
+    return [f"{_set('objective.r1', 2 * own)} (it is {own:g})"] if own else [_set("objective.r1", usual.r1)]
+
+
+def _narrower(run: Run) -> list[str]:
+    """Return a narrower critic than the run has, unless it is narrow already."""
+    width = int(run.amount("critic.width"))
+    return [f"{_set('critic.width', width // 2)} (it is {width})"] if width >= 2 * NARROWEST else []
+
+
+def _augmented(run: Run) -> list[str]:
+    """Return augmentation, where the objective has it and the run does without."""
+    return [_set("objective.augment", AUGMENT)] if run.option("objective.augment") == 0 else []
+
+
+def _set(name: str, value: float | str) -> str:
+    return f"--set {name}={value if isinstance(value, str) else f'{value:g}'}"
+
+
+def _or(ways: Sequence[str]) -> str:
+    return f"{', '.join(ways[:-1])}, or {ways[-1]}" if len(ways) > 1 else ways[0]
+
+
+# --- what is counted
+
+
+def _looks(run: Run) -> Sequence[Look]:
+    """Return the looks once training had begun, measured as the last one was."""
+    return [look for look in run.log.comparable if look.images]
+
+
+def _batch(run: Run) -> float:
+    return (run.amount("training.batch") or 1) * (run.amount("training.accumulate") or 1)
 
 
 def _std(look: Look | None, domain: str) -> float:
@@ -198,9 +257,5 @@ def _names(names: Iterable[str]) -> str:
     return " and ".join(names)
 
 
-def _look(story: Story) -> str:
-    return "Listen to the samples" if story.speaks else "Look at the sheets"
-
-
-def _many(images: int, story: Story) -> str:
-    return f"{images:,} {story.seen}"
+def _many(images: int, run: Run) -> str:
+    return f"{images:,} {run.seen}"

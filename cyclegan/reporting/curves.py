@@ -38,9 +38,9 @@ def _drawn(run: Run, found: Sequence[Chart]) -> list[Block]:
 def _kid(log: Log) -> Chart:
     series, levels = [], []
     for tone, domain in enumerate(log.domains):
-        name = aimed(printable(domain), {figure for look in log.looks for figure in look.measure.get(domain, ())})
-        points = [(look.images, 1000 * look.figure(domain, "kid")) for look in log.looks]
-        band = [1000 * look.figure(domain, "kid_std") for look in log.looks]
+        name = aimed(printable(domain), {figure for look in log.comparable for figure in look.measure.get(domain, ())})
+        points = [(x, 1000 * y) for x, y in log.course(domain, "kid")]
+        band = [1000 * y for _, y in log.course(domain, "kid_std")]
         series.append(Series(name, points, band, tone=tone, dots=True))
         if domain in log.untranslated:
             level = 1000 * log.untranslated[domain].get("kid", math.nan)
@@ -57,8 +57,7 @@ def _cycle(run: Run) -> Chart:
         points = [(x, LEVELS * y) for x, y in _loss(log, f"cycle_{letter}")]
         series.append(Series(f"{home} and back", points, tone=tone, faint=True))
     for tone, domain in enumerate(reversed(run.domains)):  # a domain that is translated to: the other one comes back
-        points = [(look.images, look.figure(domain, "cycle")) for look in log.looks]
-        series.append(Series(f"{names[tone]} and back", points, tone=tone, dots=True))
+        series.append(Series(f"{names[tone]} and back", log.course(domain, "cycle"), tone=tone, dots=True))
     kept = [s for s in series if any(math.isfinite(y) for _, y in s.points)]
     if all(s.faint for s in kept):  # nothing was measured
         kept = [replace(s, faint=False) for s in kept]
@@ -70,7 +69,7 @@ def _spoken(run: Run) -> Iterator[Chart]:
     """Draw how far voices come back from themselves, held back and in each batch, and how lively they speak."""
     log, names = run.log, [printable(name) for name in run.domains]
     back = [
-        Series(f"{home} and back", [(look.images, look.figure(target, "cycle")) for look in log.looks], tone=tone)
+        Series(f"{home} and back", log.course(target, "cycle"), tone=tone)
         for tone, (home, target) in enumerate(zip(names, reversed(run.domains), strict=True))
     ]
     yield Chart("There and back", "mel-cepstral distance of held-back speech, dB", _dotted(back), x_end=log.images)
@@ -80,8 +79,8 @@ def _spoken(run: Run) -> Iterator[Chart]:
     ]
     yield Chart("There and back, while training", "mean error, deviations of the envelope", batches, x_end=log.images)
     lively = [
-        Series(f"to {printable(d)}", [(look.images, look.figure(d, "modulation")) for look in log.looks], tone=tone)
-        for tone, d in enumerate(log.domains)
+        Series(f"to {printable(target)}", log.course(target, "modulation"), tone=tone)
+        for tone, target in enumerate(log.domains)
     ]
     unit = "distance of modulation spectra, dB; what is dull is far"
     yield Chart("Modulation", unit, _dotted(lively), x_end=log.images)
@@ -95,7 +94,7 @@ def _coder(run: Run) -> Iterator[Chart]:
     """Draw what pictures lose on their way through the latents, and the price of what does not get lost."""
     log = run.log
     batches = Series("each batch", _loss(log, "error"), tone=5, faint=True)
-    held_back = [(look.images, look.figure(domain, "error")) for look in log.looks for domain in look.measure]
+    held_back = [point for domain in log.domains for point in log.course(domain, "error")]
     errors = [batches, Series("held back", held_back, dots=True)]
     yield Chart("Decoding", "levels of 255; faint: root of the mean square while training", errors, x_end=log.images)
     for name, (title, unit) in CODERS.items():

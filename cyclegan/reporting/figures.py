@@ -61,7 +61,7 @@ def meanings(tables: list[Table]) -> Table:
 
 
 def _columns(run: Run) -> dict[str, Figures]:
-    looks = [look for look in run.log.looks if look.measure]
+    looks = [look for look in run.log.comparable if look.measure]
     if not looks:
         return {}
     chosen = {"first": looks[0], "best": run.log.best, "last": looks[-1]}

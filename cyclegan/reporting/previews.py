@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from cyclegan.reporting.page import Previews
 from cyclegan.reporting.pictures import LARGEST, STEPS, Image, at_once, picture
 from cyclegan.reporting.runs import Run
-from cyclegan.reporting.words import decimals
+from cyclegan.reporting.words import against, decimals
 
 ROOM = 5_000_000  # bytes of previews that a page carries
 MOST, FEW = 40, 24  # sheets of a page, and so many that are as wide as the page: 160 KB each
@@ -44,11 +44,12 @@ def spread(values: Sequence[int], *, always: int, most: int) -> list[int]:
 
 
 def _captions(run: Run) -> dict[int, str]:
-    """Return what was measured at each look, and which was the best."""
+    """Return what was measured at each look, how that compares, and which was the best."""
     best = run.log.best
     return {
         look.images: f"{look.images:,} {run.seen} seen"
         + (f", KID × 1000 {decimals(1000 * look.kid)}" if math.isfinite(look.kid) else "")
+        + (f", {against(look.compared)}" if look.compared else "")
         + (": the best" if best and look.images == best.images else "")
         for look in run.log.looks
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 from cyclegan.errors import shown
 from cyclegan.reporting import curves
-from cyclegan.reporting.advice import Advice, Story, advise
+from cyclegan.reporting.advice import Advice, advise
 from cyclegan.reporting.commands import commands
 from cyclegan.reporting.figures import figures, meanings
 from cyclegan.reporting.folders import folders
@@ -25,7 +25,7 @@ TONES = {"finished": "good", "training": "note", "stopped": "note"}
 
 def report(run: Run) -> bytes:
     """Return a run as one self-contained HTML page; its commands are to be typed in the folder of this process."""
-    advice = advise(_story(run))
+    advice = advise(run)
     environment = read_json(run.directory / "environment.json")
     best, extremes = list(examples(run)), list(_extremes(run))
     page = Page(
@@ -47,17 +47,6 @@ def report(run: Run) -> bytes:
         foot=f"Written {time.strftime('%Y-%m-%d %H:%M')}; the run was last written to {_ago(run)} before.",
     )
     return render(page)
-
-
-def _story(run: Run) -> Story:
-    adversarial = run.option("objective.adversarial")
-    return Story(
-        run.log,
-        progress=run.progress,
-        decay=run.amount("training.decay"),
-        adversarial=adversarial if isinstance(adversarial, str) else "",
-        speaks=run.speaks,
-    )
 
 
 def _tone(run: Run, advice: list[Advice]) -> str:

@@ -3,12 +3,27 @@
 import math
 from collections.abc import Iterable
 
+from cyclegan.reporting.log import Comparison
+
 _DAY = 86_400
 
 
 def decimals(value: float, places: int = 1) -> str:
     """Return a number with so many decimals, an ellipsis where it is unknown."""
     return f"{value:,.{places}f}".replace("-", "−") if math.isfinite(value) else "…"
+
+
+def against(compared: Comparison) -> str:
+    """Return how a KID compares with the lowest before, × 1000, with the paired error of the difference."""
+    side = "above" if compared.difference > 0 else "below"
+    difference, error = (decimals(1000 * abs(value)) for value in (compared.difference, compared.error))
+    as_good = " (as good)" if 0 < compared.difference <= compared.error else ""
+    return f"{difference} ± {error} {side} the lowest before, at {compared.images:,}{as_good}"
+
+
+def counted(number: int, thing: str) -> str:
+    """Return "1 step was" or "1,200 steps were"."""
+    return f"{number:,} {thing} was" if number == 1 else f"{number:,} {thing}s were"
 
 
 def duration(seconds: float) -> str:

@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import functools
-import heapq
 import itertools
 import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -38,10 +37,15 @@ _PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT}
 
 @dataclass(frozen=True)
 class Domain:
-    """The pictures of one folder: those to learn from, and those held back to look at."""
+    """The pictures of one folder: those to learn from, and those held back to look at.
+
+    `train` is in the order of names; `held_back`, and `shuffled`, which is `train` once more, are in a random order
+    that the seed decides: the first of them are a sample.
+    """
 
     train: tuple[Path, ...]
     held_back: tuple[Path, ...]
+    shuffled: tuple[Path, ...] = ()
 
     @classmethod
     def split(
@@ -56,19 +60,20 @@ class Domain:
         """Hold back at most `held_back` pictures and never more than a tenth; raise InputError when there are none.
 
         `paths` are those of its pictures that can be used (None: as they are listed).
-        The choice depends on names: a picture that is added takes the place of at most one that was held back. Where a
-        tenth is less than two pictures, none can be spared: the first pictures are then shown although they are learnt.
+        Choice and order depend on names: a picture that is added takes the place of at most one that was held back,
+        and leaves the others in their order. Where a tenth is less than two pictures, none can be spared: some are then
+        shown although they are learnt.
         """
         paths = pictures(folder, suffixes=suffixes) if paths is None else paths
         if not paths:
             raise no_pictures(folder, suffixes=suffixes)
+        begins = len((folder / "name").as_posix()) - len("name")
+        order = sorted(paths, key=lambda p: seed_for(seed, "held back", p.as_posix()[begins:]))
         count = min(held_back, len(paths) // 10)
         if count < 2:
-            return cls(tuple(paths), tuple(paths[:held_back]))
-        begins = len((folder / "name").as_posix()) - len("name")
-        chosen = heapq.nsmallest(count, paths, key=lambda p: seed_for(seed, "held back", p.as_posix()[begins:]))
-        apart = set(chosen)
-        return cls(tuple(p for p in paths if p not in apart), tuple(sorted(chosen)))
+            return cls(tuple(paths), tuple(order[:held_back]), tuple(order))
+        held = dict.fromkeys(order[:count])
+        return cls(tuple(p for p in paths if p not in held), tuple(held), tuple(order[count:]))
 
 
 @functools.lru_cache(maxsize=8)
@@ -254,9 +259,9 @@ class Batches:
         return [torch.stack(self._readable(d)).to(self.device) for d in range(len(self.domains))]
 
     def examples(self, count: int) -> list[Tensor]:
-        """Return up to so many pictures of every domain, held-back ones first, as `held_back` does."""
+        """Return up to so many pictures of every domain, a random sample: held-back ones, then those learnt from."""
         count = min(count, max(2, HELD_BYTES // self.geometry.weight))
-        every = [dict.fromkeys([*domain.held_back, *domain.train]) for domain in self.domains]
+        every = [dict.fromkeys([*domain.held_back, *domain.shuffled]) for domain in self.domains]
         wanted = [itertools.islice(self._readable_of(d, paths), count) for d, paths in enumerate(every)]
         return [torch.stack(list(readable)).to(self.device) for readable in wanted]
 
@@ -267,7 +272,7 @@ class Batches:
 
     def _readable(self, domain: int) -> list[Tensor]:
         """Return the held-back pictures that can be read; where there is none, one that is learnt stands in."""
-        held, train = self.domains[domain].held_back, self.domains[domain].train
+        held, train = self.domains[domain].held_back, self.domains[domain].shuffled
         count = max(2, HELD_BYTES // self.geometry.weight)
         found = list(itertools.islice(self._readable_of(domain, held), count))
         found = found or list(itertools.islice(self._readable_of(domain, train), 1))

@@ -13,8 +13,8 @@ from cyclegan.training.runfolder import RunFolder, numbers
 from cyclegan.training.samples import SampleLooker
 from cyclegan.training.trainer import Trainer
 
-REALS = 256  # of each domain, that translated pictures are measured against
-KNOWN = 2048  # of a folder, that draws are compared with, and whose latents are fitted
+REALS = 256  # of each domain, drawn at random, that translated pictures are measured against
+KNOWN = 2048  # of a folder, drawn at random, that draws are compared with, and whose latents are fitted
 
 
 class Diary:
@@ -27,9 +27,10 @@ class Diary:
         if isinstance(self.looker, Looker):
             domains = enumerate(run.experiment.data.domains)
             run.familiar = {name: familiarised(batches, number) for number, name in domains}
-        if not isinstance(self.looker, SampleLooker) and not run.knows(self.features):
+        protocol = self.looker.protocol
+        if not run.knows(protocol) and not isinstance(self.looker, SampleLooker):
             compared = self.looker.compare(objective) if isinstance(self.looker, Looker) else {}
-            run.untranslated(self.looker.untranslated, features=self.features, compared=compared)
+            run.untranslated(self.looker.untranslated, features=self.features, protocol=protocol, compared=compared)
 
     def _looker(self, batches: Batches, measured_by: str) -> Looker | SampleLooker:
         """Return who looks: translations are looked at beside what they were made of, draws beside what is known."""
@@ -42,13 +43,13 @@ class Diary:
         return SampleLooker(held_back, known, codec=codec, features=features, domain=domains[0])
 
     def _listener(self, batches: Batches) -> Listener:
-        """Return who listens, to the first recordings of those that are held back."""
+        """Return who listens, to recordings that are held back."""
         codec, recordings, found = self.run.codec, batches.geometry, batches.domains
         assert isinstance(codec, Voice)
         assert isinstance(recordings, Recordings)
         heard = [heard_of(domain, recordings) for domain in found]
         held = [pieces_of(batches, d, domain.held_back, recordings) for d, domain in enumerate(found)]
-        every = [[*domain.held_back, *domain.train] for domain in found]
+        every = [[*domain.held_back, *domain.shuffled] for domain in found]
         reals = [pieces_of(batches, d, paths, recordings) for d, paths in enumerate(every)]
         domains = self.run.experiment.data.domains
         return Listener(held, reals, heard, codec=codec, domains=domains, device=batches.device)
@@ -56,6 +57,7 @@ class Diary:
     def look(self, trainer: Trainer) -> None:
         """Look at the translators that people will use; what is no number would look black."""
         numbers(trainer)
+        earlier = self.run.measures(self.looker.protocol)
         with exact_float32(), trainer.averaged():
-            seen = self.looker.look(trainer.objective, progress=trainer.progress)
+            seen = self.looker.look(trainer.objective, progress=trainer.progress, earlier=earlier)
         self.run.look(trainer, seen, features=self.features)

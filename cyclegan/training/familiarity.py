@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from cyclegan.curation.familiar import Familiar, small
-from cyclegan.errors import InputError
 from cyclegan.training.data import Batches
 
 COUNT = 1_000  # pictures of a folder: as good as all, and a second or two
@@ -21,12 +20,8 @@ def familiarised(batches: Batches, domain: int) -> Familiar | None:
 
 
 def _seen(batches: Batches, domain: int, *, square: bool) -> Iterator[Tensor]:
-    """Yield up to COUNT pictures, evenly spaced: one that is damaged is told of when its turn comes."""
-    paths, short = batches.domains[domain].train, batches.geometry.short_side()
-    step = max(1.0, len(paths) / COUNT)
-    for i in range(min(len(paths), COUNT)):
-        try:
-            pixels = batches.draws.sized(domain, paths[int(i * step)], short=short)
-        except InputError:
-            continue
+    """Yield a random sample of COUNT pictures, in the order of names; those that are damaged are left out."""
+    own, short = batches.domains[domain], batches.geometry.short_side()
+    sample = set(own.shuffled[:COUNT])
+    for pixels in batches.arrays(domain, [path for path in own.train if path in sample]):
         yield small(torch.from_numpy(pixels.copy()).permute(2, 0, 1), short=short, square=square)

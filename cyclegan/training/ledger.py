@@ -1,7 +1,7 @@
-"""What the steps since the last line of the log came to, and whether they still are numbers."""
+"""What the steps since the last line of the log came to, and which of them had to be skipped."""
 
-import math
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -12,13 +12,13 @@ from cyclegan.training.ranks import Ranks
 from cyclegan.training.trainer import Report
 
 SLOWER = "what was saved is whole; begin another run with -o and a smaller --set training.learning_rate"
-PATIENCE = 20  # steps in a row whose gradients are no numbers
+PATIENCE = 20  # steps in a row that may be skipped
 
 
 class Ledger:
     """Notes every step without waiting for the device; a line of means waits once, and averages over the ranks.
 
-    `files` names what was drawn for the step that ended at so many pictures, for the day a loss is no number.
+    `files` names what was drawn for the step that ended at so many pictures, for the day a loss is not finite.
     """
 
     def __init__(self, ranks: Ranks, *, files: Callable[[Report], str]) -> None:
@@ -32,14 +32,14 @@ class Ledger:
         self.steps.append(report)
 
     def line(self, *, seconds: float) -> dict[str, Any]:
-        """Return the line of the log for the steps since the last; raises StoppedEarly where they are no numbers."""
-        last, losses = self.steps[-1], self._means()
-        if not all(map(math.isfinite, losses.values())):
-            first = next((s for s in self.steps if not all(bool(t.isfinite()) for t in s.terms.values())), last)
-            what = f"the losses are no numbers any more at {first.images:,} images, with {self.files(first)}"
-            raise StoppedEarly(what, hint=SLOWER)
-        skipped = self._count_skipped()
+        """Return the line of the log for the steps since the last: means of those that were not skipped.
+
+        Raises StoppedEarly where more than PATIENCE steps in a row were skipped.
+        """
+        last, skipped = self.steps[-1], self._skipped()
         speed = (last.images - self.logged[0]) / max(seconds - self.logged[1], 1e-9)
+        losses = self._means([step for step, out in zip(self.steps, skipped, strict=True) if not out])
+        named = [{"images": s.images, "files": self.files(s)} for s in itertools.compress(self.steps, skipped)]
         self.logged, self.steps = (last.images, seconds), []
         return {
             "images": last.images,
@@ -48,23 +48,27 @@ class Ledger:
             "images_per_second": round(speed, 3),
             "learning_rate": last.rate,
             "losses": losses,
-            **({"skipped": skipped} if skipped else {}),
+            **({"skipped": named} if named else {}),
         }
 
-    def _means(self) -> dict[str, float]:
-        """Return the mean of every term over the steps that had it, and over the ranks."""
-        names = dict.fromkeys(name for step in self.steps for name in step.terms)
-        means: list[Tensor] = [torch.stack([s.terms[n] for s in self.steps if n in s.terms]).mean() for n in names]
+    def _means(self, steps: Sequence[Report]) -> dict[str, float]:
+        """Return the mean of every term over the steps that had it, and over the ranks; nothing of no steps."""
+        names = dict.fromkeys(name for step in steps for name in step.terms)
+        if not names:
+            return {}
+        means: list[Tensor] = [torch.stack([s.terms[n] for s in steps if n in s.terms]).mean() for n in names]
         together = torch.stack(means).float()
         self.ranks.average_([together])
         return dict(zip(names, together.tolist(), strict=True))
 
-    def _count_skipped(self) -> int:
-        """Return how many steps were skipped; raise StoppedEarly after too many in a row."""
-        skipped = (torch.stack([step.skipped for step in self.steps]) > 0).tolist()
-        for step, one in zip(self.steps, skipped, strict=True):
-            self.row = self.row + 1 if one else 0
+    def _skipped(self) -> list[bool]:
+        """Return which steps were skipped; raise StoppedEarly after too many in a row."""
+        skipped: list[bool] = (torch.stack([step.skipped for step in self.steps]) > 0).tolist()
+        for step, out in zip(self.steps, skipped, strict=True):
+            self.row = self.row + 1 if out else 0
             if self.row > PATIENCE:
-                what = f"the gradients are no numbers any more, {self.row} steps in a row until {step.images:,} images"
+                what = (
+                    f"loss or gradients were NaN or infinite in {self.row} steps in a row until {step.images:,} images"
+                )
                 raise StoppedEarly(f"{what}, with {self.files(step)}", hint=SLOWER)
-        return sum(skipped)
+        return skipped

@@ -19,11 +19,12 @@ from cyclegan.errors import InputError, shown
 from cyclegan.media.sheet import contact_sheet
 from cyclegan.media.sounds.wav import CONVERTED
 from cyclegan.media.spectrogram import spectrogram
-from cyclegan.metrics.distances import diversity
+from cyclegan.metrics.distances import KernelDistance, diversity, kernel_distance
 from cyclegan.metrics.speech import ORDERS, modulation_distance
 from cyclegan.objectives import Objective
+from cyclegan.thresholds import LEAST_CHANGE
 from cyclegan.training.data import Batches, Domain
-from cyclegan.training.look import EARLY, Look, Sample, alarming, distances, enough, paired
+from cyclegan.training.look import LeftAlone, Look, Measure, Sample, alarming, distances, enough, paired, protocol
 from cyclegan.training.recordings import Recordings
 
 SHOWN = 4.0  # seconds of a recording on the sheets, and in the samples
@@ -51,13 +52,14 @@ class _Way:
     target: str
     there: list[Samples]
     back: list[Samples]
+    distance: KernelDistance
     figures: dict[str, float]
 
 
 class Manner:
     """Features of voices: how a piece is spoken."""
 
-    name = "manner"
+    name, protocol = "manner", "manner: mean, deviation and pace of the coefficients of a piece"
 
     def __call__(self, pieces: Tensor) -> Tensor:
         """Return mean, deviation and pace of coefficients, (N, 3 C), of pieces (N, 1, C, T) as networks see them."""
@@ -67,18 +69,20 @@ class Manner:
 
 
 def pieces_of(batches: Batches, domain: int, paths: Sequence[Path], recordings: Recordings) -> Tensor:
-    """Return at most MOST pieces of as many recordings, evenly spaced, (N, 1, coefficients + 1, T), on the device."""
-    chosen = paths[:: -(-len(paths) // MOST)]
-    found = [piece for array in batches.arrays(domain, chosen) for piece in recordings.pieces(array)]
+    """Return at most MOST pieces of the first MOST recordings, (N, 1, coefficients + 1, T), on the device.
+
+    They are evenly spaced in all that these recordings hold: a random sample, where `paths` are in a random order.
+    """
+    found = [piece for array in batches.arrays(domain, paths[:MOST]) for piece in recordings.pieces(array)]
     if not found:
         raise _lost(paths)
-    return torch.stack(found[:: -(-len(found) // MOST)]).to(batches.device)
+    spaced = torch.linspace(0, len(found) - 1, min(len(found), MOST), dtype=torch.float64).round().long()
+    return torch.stack([found[place] for place in spaced]).to(batches.device)
 
 
 def heard_of(domain: Domain, recordings: Recordings) -> list[Heard]:
-    """Return recordings that can be read, evenly spaced held-back ones before others; raises InputError without one."""
-    spaced = domain.held_back[:: max(1, len(domain.held_back) // ROWS)]
-    every = dict.fromkeys([*spaced, *domain.held_back, *domain.train])
+    """Return recordings that can be read, held-back ones before others; raises InputError without one."""
+    every = dict.fromkeys([*domain.held_back, *domain.shuffled])
     found = list(itertools.islice(_readable(every, recordings), ROWS))
     if not found:
         raise _lost(domain.train)
@@ -118,23 +122,30 @@ class Listener:
         self.codec, self.domains, self.heard, self.device = codec, tuple(domains), heard, device
         self.held_back = [enough(pieces) for pieces in held_back]
         self.reals = [codec.of(name).encode(enough(p)) for name, p in zip(domains, reals, strict=True)]
+        self.protocol = protocol(self.features.protocol, self.held_back, self.reals)
         self.real = [self.features(pieces) for pieces in self.reals]
-        self.untranslated = {
-            domains[1 - i]: distances(
-                self.features(codec.of(domains[1 - i]).encode(self.held_back[i])), self.real[1 - i]
-            )
-            for i in range(2)
-        }
+        heard_as = [codec.of(domains[1 - i]).encode(self.held_back[i]) for i in range(2)]
+        self.left_alone = LeftAlone(list(map(self.features, heard_as)), self.real, domains=domains)
 
-    def look(self, objective: Objective, *, progress: float) -> Look:
-        """Convert what is held back with the objective as it is now, without gradients."""
+    @property
+    def untranslated(self) -> Measure:
+        """Figures of the held-back pieces as they are, by the domain that they would be converted to."""
+        return self.left_alone.figures
+
+    def look(self, objective: Objective, *, progress: float, earlier: Sequence[Measure] = ()) -> Look:
+        """Convert what is held back with the objective as it is now, without gradients.
+
+        `earlier` are the figures of the looks before.
+        """
         objective.eval()
         with torch.no_grad():
             ways = [self._go(objective, x, y) for x, y in objective.routes]
         objective.train()
         measure = {way.target: way.figures for way in ways}
-        alarms = alarming(measure, self.untranslated) if progress >= EARLY else ()
-        return Look(self._sheet(ways), None, measure, alarms, {}, samples=self._samples(ways))
+        apart = {way.target: way.distance for way in ways}
+        gaps = self.left_alone.gaps(apart)
+        alarms = alarming(measure, gaps, least=LEAST_CHANGE["voice"], earlier=earlier, progress=progress)
+        return Look(self._sheet(ways), None, self.protocol, apart, measure, alarms, {}, samples=self._samples(ways))
 
     def _go(self, objective: Objective, x: int, y: int) -> _Way:
         source, target = self.domains[x], self.domains[y]
@@ -144,8 +155,9 @@ class Listener:
         fakes = _through(there, pieces)
         natural = self.codec.of(target).decode(fakes)
         found = self.features(fakes)
+        distance = kernel_distance(found, self.real[y])
         figures = {
-            **distances(found, self.real[y]),
+            **distances(distance, found, self.real[y]),
             "diversity": diversity(found, self.real[y]),
             "change": apart(natural, envelopes),
             "cycle": apart(self.codec.of(source).decode(_through(back, fakes)), envelopes),
@@ -153,7 +165,8 @@ class Listener:
         }
         converted = [self._convert(there, heard.speech, source, target) for heard in self.heard[x]]
         returned = [self._convert(back, speech, target, source) for speech in converted]
-        return _Way(source, target, self._spoken(converted, like=x), self._spoken(returned, like=x), figures)
+        there_and_back = self._spoken(converted, like=x), self._spoken(returned, like=x)
+        return _Way(source, target, *there_and_back, distance, figures)
 
     def _convert(self, network: nn.Module, speech: Speech, source: str, target: str) -> Speech:
         return self.codec.converted(speech, network, source=source, target=target, device=self.device)

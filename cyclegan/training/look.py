@@ -1,5 +1,6 @@
 """A look at the held-back pictures: a sheet for people, figures to choose by, and alarms."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
@@ -13,15 +14,15 @@ from cyclegan.codecs import Pictures
 from cyclegan.curation.mixture import Mixture
 from cyclegan.files import plain_names
 from cyclegan.media.sheet import contact_sheet
-from cyclegan.metrics.distances import diversity, fid, kid, witness
+from cyclegan.metrics.distances import KernelDistance, diversity, fid, kernel_distance, witness
 from cyclegan.metrics.features import Features
 from cyclegan.networks.precision import Rounding, rounding
 from cyclegan.objectives import Objective
+from cyclegan.thresholds import LEAST_CHANGE, LEAST_DIVERSITY, Change
 
 ROWS, EXTREMES = 8, 4  # on the sheets; all pictures are measured
 BATCH = 4
-COLLAPSED, UNCHANGED = 0.25, 2.0  # share of the real pictures' diversity; levels of 255
-EARLY = 0.25  # share of the training before which nothing is alarming
+EARLY, HALF = 0.25, 0.5  # shares of the training before which collapse, and a large KID, need not be alarming
 
 Measure = dict[str, dict[str, float]]
 Frames = NDArray[np.uint8]
@@ -43,12 +44,15 @@ class Look:
 
     `kid`, `kid_std`, `fid`: distance of the translated from the real pictures; `cycle`: mean error of coming back
     where there is a way back, `change`: mean difference made, both in levels of 255; `diversity`: a share of the real
-    pictures'. `rounding` is what bfloat16 would change in translations, for each network; `mixture` is how the latents
-    lie of a model that pictures are drawn from, and `samples` are examples, pictures (H, W, 3) or sounds, by name.
+    pictures'. `distances` are KID once more, to be compared with others of the same `protocol`. `rounding` is what
+    bfloat16 would change in translations, for each network; `mixture` is how the latents lie of a model that pictures
+    are drawn from, and `samples` are examples, pictures (H, W, 3) or sounds, by name.
     """
 
     sheet: Frames
     extremes: Frames | None
+    protocol: str
+    distances: Mapping[str, KernelDistance]
     measure: Measure
     alarms: tuple[str, ...]
     rounding: Mapping[str, Rounding]
@@ -69,6 +73,7 @@ class _Way:
     target: str
     pictures: Tensor
     translated: Tensor
+    distance: KernelDistance
     figures: dict[str, float]
     badness: Tensor
 
@@ -91,12 +96,20 @@ class Looker:
     ) -> None:
         held_back = [enough(pictures) for pictures in held_back]
         self.held_back, self.codec, self.features, self.domains = held_back, codec, features, domains
+        self.protocol = protocol(features.protocol, held_back, reals)
         self.real = [features(enough(pictures)) for pictures in reals]
-        pairs = [(features(held_back[i]), self.real[1 - i], domains[1 - i]) for i in range(2)]
-        self.untranslated = {to: distances(left, real) for left, real, to in pairs}
+        self.left_alone = LeftAlone([features(pictures) for pictures in held_back], self.real, domains=domains)
 
-    def look(self, objective: Objective, *, progress: float) -> Look:
-        """Translate the held-back pictures with the objective as it is now, without gradients and dropout."""
+    @property
+    def untranslated(self) -> Measure:
+        """Figures of the held-back pictures as they are, by the domain that they would be translated to."""
+        return self.left_alone.figures
+
+    def look(self, objective: Objective, *, progress: float, earlier: Sequence[Measure] = ()) -> Look:
+        """Translate the held-back pictures with the objective as it is now, without gradients and dropout.
+
+        `earlier` are the figures of the looks before.
+        """
         shown = min(ROWS, *map(len, self.held_back))
         objective.eval()
         with torch.no_grad():
@@ -108,8 +121,11 @@ class Looker:
         objective.train()
         columns = {_caption(n, self.domains): frames(self.codec.decode(p)) for n, p in rows.items()}
         measure = {way.target: way.figures for way in ways}
-        alarms = alarming(measure, self.untranslated) if progress >= EARLY else ()
-        return Look(contact_sheet(columns), _extremes(ways), measure, alarms, lost, samples=self._samples(ways))
+        apart = {way.target: way.distance for way in ways}
+        gaps = self.left_alone.gaps(apart)
+        alarms = alarming(measure, gaps, least=LEAST_CHANGE["pictures"], earlier=earlier, progress=progress)
+        sheet, extremes, samples = contact_sheet(columns), _extremes(ways), self._samples(ways)
+        return Look(sheet, extremes, self.protocol, apart, measure, alarms, lost, samples=samples)
 
     def _samples(self, ways: Sequence[_Way]) -> dict[str, Frames]:
         """Return each direction's best pictures before and after, the best first."""
@@ -133,31 +149,74 @@ class Looker:
         pictures = self.held_back[x]
         translated = self._through(objective.get_submodule(routes[x, y]), pictures)
         fakes = self.features(translated)
+        distance = kernel_distance(fakes, self.real[y])
         figures = {
-            **distances(fakes, self.real[y]),
+            **distances(distance, fakes, self.real[y]),
             "change": levels(translated, pictures),
             "diversity": diversity(fakes, self.real[y]),
         }
         if (y, x) in routes:
             returned = self._through(objective.get_submodule(routes[y, x]), translated)
             figures["cycle"] = levels(returned, pictures)
-        return _Way(self.domains[x], self.domains[y], pictures, translated, figures, witness(fakes, self.real[y]))
+        badness = witness(fakes, self.real[y])
+        return _Way(self.domains[x], self.domains[y], pictures, translated, distance, figures, badness)
 
     def _through(self, network: nn.Module, pictures: Tensor) -> Tensor:
         return torch.cat([self.codec.decode(network(self.codec.encode(b))) for b in torch.split(pictures, BATCH)])
 
 
-def alarming(measure: Measure, untranslated: Measure) -> tuple[str, ...]:
-    """Return what a person should know before waiting any longer."""
+class LeftAlone:
+    """Held-back files as they are, before any translation: how far the domains are apart.
+
+    `features` are those of the held-back files, beside `real` ones, (N, d) a domain.
+    """
+
+    def __init__(self, features: Sequence[Tensor], real: Sequence[Tensor], *, domains: Sequence[str]) -> None:
+        pairs = {domains[1 - i]: (features[i], real[1 - i]) for i in range(2)}
+        self.distances = {to: kernel_distance(*pair) for to, pair in pairs.items()}
+        self.figures = {to: distances(self.distances[to], *pair) for to, pair in pairs.items()}
+
+    def gaps(self, translated: Mapping[str, KernelDistance]) -> dict[str, KernelDistance]:
+        """Return how much further translations are from the real files than the same files left alone."""
+        return {to: distance - self.distances[to] for to, distance in translated.items()}
+
+
+def alarming(
+    measure: Measure,
+    gaps: Mapping[str, KernelDistance],
+    *,
+    least: Change,
+    earlier: Sequence[Measure],
+    progress: float,
+) -> tuple[str, ...]:
+    """Return what a person should know before waiting any longer.
+
+    `gaps` say how much further translations are from the real pictures than these are left alone, `least` is the
+    modality's, and `earlier` are the figures of the looks before.
+    """
     found = []
     for domain, figures in measure.items():
-        if figures["diversity"] < COLLAPSED:
+        if progress >= EARLY and figures["diversity"] < LEAST_DIVERSITY:
             found.append(f"to {domain}: collapsed, the translations look alike")
-        if figures["change"] < UNCHANGED:
-            found.append(f"to {domain}: next to nothing is changed")
-        elif figures["kid"] > untranslated[domain]["kid"]:
-            found.append(f"to {domain}: further from real {domain} than before translating")
+        if figures["change"] < least.least:
+            if progress >= EARLY:
+                found.append(f"to {domain}: next to nothing is changed, less than {least}")
+        elif gaps[domain].value > gaps[domain].error:
+            before = [figures[domain]["kid"] for figures in earlier if domain in figures]
+            found += further(domain, figures["kid"], before=before, progress=progress)
     return tuple(found)
+
+
+def further(domain: str, kid: float, *, before: Sequence[float], progress: float) -> list[str]:
+    """Return an alarm for a KID that is higher than that of pictures left alone.
+
+    Translators paint something strange at first, so that KID falls from far above, not without a step back: until half
+    of the training only two steps in a row, each higher than at every look before, are alarming.
+    """
+    if progress < HALF and not (len(before) > 1 and kid > before[-1] > max(before[:-1])):
+        return []
+    trend = (", and getting further" if kid > before[-1] else ", but getting nearer") if before else ""
+    return [f"to {domain}: further from real {domain} than before translating{trend}"]
 
 
 def enough(pictures: Tensor) -> Tensor:
@@ -165,10 +224,22 @@ def enough(pictures: Tensor) -> Tensor:
     return pictures[torch.arange(max(3, len(pictures))) % len(pictures)]
 
 
-def distances(features: Tensor, real: Tensor) -> dict[str, float]:
+def protocol(features: str, held_back: Sequence[Tensor], reals: Sequence[Tensor]) -> str:
+    """Say in one line what figures depend on: features, sizes, counts and a hash of all that is measured.
+
+    Figures can be compared where it is the same. `features` is the protocol of the features.
+    """
+    total = hashlib.sha256()
+    for tensor in (*held_back, *reals):
+        total.update(f"{tuple(tensor.shape)}".encode() + tensor.cpu().contiguous().numpy().tobytes())
+    counts, others = (" and ".join(f"{len(tensor)}" for tensor in tensors) for tensors in (held_back, reals))
+    size = " × ".join(map(str, held_back[0].shape[2:]))
+    return f"{features}; {counts} of {size} against {others}, SHA-256 {total.hexdigest()[:12]}"
+
+
+def distances(distance: KernelDistance, features: Tensor, real: Tensor) -> dict[str, float]:
     """Return KID, its standard error and FID of features from those of real pictures."""
-    distance, error = kid(features, real)
-    return {"kid": distance, "kid_std": error, "fid": fid(features, real)}
+    return {"kid": distance.value, "kid_std": distance.error, "fid": fid(features, real)}
 
 
 def levels(one: Tensor, other: Tensor) -> float:

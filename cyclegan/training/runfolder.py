@@ -14,7 +14,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import torch
 
@@ -35,12 +34,13 @@ from cyclegan.training.begun import changes
 from cyclegan.training.board import Board
 from cyclegan.training.environment import circumstances, describe
 from cyclegan.training.ledger import SLOWER
+from cyclegan.training.log import Line, read_lines
 from cyclegan.training.look import Frames, Look, Measure, Sample
+from cyclegan.training.record import Record
 from cyclegan.training.survey import MEMORY
 from cyclegan.training.trainer import Trainer
 from cyclegan.training.weights import portable
 
-Line = dict[str, Any]
 KEPT = 2  # states; the older one is for the day the newer is damaged
 
 
@@ -56,6 +56,7 @@ class RunFolder:
         self.tell: Callable[[Line], None] = lambda _: None
         self.board: Board | None = None
         self.written = 0  # images at the last line of the log
+        self.record: Record | None = None  # of those that were measured, the lowest KID
         self.seen: tuple[int, Look | None] = (0, None)  # images when it was looked at, and how it looked
         self.familiar: dict[str, Familiar | None] = {}  # what is learnt from, by domain
 
@@ -89,7 +90,7 @@ class RunFolder:
     ) -> None:
         if isinstance(error, StoppedEarly):
             with contextlib.suppress(StoppedEarly):  # the disk may be what failed
-                self.line({"images": self.written, "failed": error.what})
+                self.line({"images": self.written, "failed": error.what, "hint": error.hint})
         if self.board:
             self.board.close()
         self.lock.__exit__(kind, error, trace)
@@ -118,29 +119,44 @@ class RunFolder:
         if tensorboard:
             self.board = Board(self.directory / "tensorboard", images=trainer.images, notes=self.notes)
 
-    def knows(self, features: str) -> bool:
-        """Tell whether something was measured by these features already."""
-        return any(line.get("features") == features for line in self.log_lines())
+    def knows(self, protocol: str) -> bool:
+        """Tell whether something was measured by this protocol already; tell people where only other things were."""
+        lines = self.log_lines()
+        known = any(line.get("protocol") == protocol for line in lines)
+        if not known and any("kid" in line for line in lines):
+            self.tell({"note": "KID is measured otherwise than before: the best is chosen anew from here on"})
+        return known
 
-    def untranslated(self, figures: Measure, *, features: str, compared: Measure) -> None:
+    def measures(self, protocol: str) -> list[Measure]:
+        """Return the figures of all looks so far that were measured by this protocol."""
+        return [line["measure"] for line in self.log_lines() if "measure" in line and line.get("protocol") == protocol]
+
+    def untranslated(self, figures: Measure, *, features: str, protocol: str, compared: Measure) -> None:
         """Write down how far the domains are apart before anything is learnt, and how good a teacher is."""
-        teacher = {"teacher": compared} if compared else {}
-        self.line({"images": 0, "features": features, "untranslated": figures, **teacher})
+        images = self.state.about["images"] if self.state else 0
+        line = {"images": images, "features": features, "protocol": protocol, "untranslated": figures}
+        self.line(line | ({"teacher": compared} if compared else {}))
 
     def look(self, trainer: Trainer, seen: Look, *, features: str) -> None:
-        """Keep a sheet and its figures; where they are the best so far, the translators too."""
+        """Keep a sheet and its figures; the translators too, unless they are worse than the best so far.
+
+        A later checkpoint takes the place of an earlier one that it cannot be told apart from. Where it is measured
+        otherwise than before, nothing is known to compare it with.
+        """
         self.seen = trainer.images, seen
         for name, sheet in ((f"{trainer.images:09d}", seen.sheet), ("extremes", seen.extremes)):
             if sheet is not None:
                 self._write(f"sheets/{name}.jpg", encode_picture(sheet, suffix=".jpg", quality=90))
-        earlier = [
-            line["kid"]
-            for line in self.log_lines()
-            if line["images"] < trainer.images and line.get("features") == features and "kid" in line
-        ]
-        alarms = {"alarms": seen.alarms} if seen.alarms else {}
-        self.line({"images": trainer.images, "features": features, "measure": seen.measure, "kid": seen.kid, **alarms})
-        if seen.kid <= min(earlier, default=math.inf):
+        now = Record(trainer.images, seen.protocol, seen.distances)
+        compared = now.compared(self.record)
+        best = math.isfinite(seen.kid) and (compared is None or compared.as_good)
+        if best and (compared is None or compared.difference <= 0):
+            self.record = now
+        line = {"images": trainer.images, "features": features, "protocol": seen.protocol, "measure": seen.measure}
+        line |= {"kid": seen.kid, "best": best}
+        line |= {"compared": compared._asdict()} if compared else {}
+        self.line(line | ({"alarms": seen.alarms} if seen.alarms else {}))
+        if best:
             self._write("weights/best.safetensors", self._weights(trainer, score=seen.kid).encode())
             for name, sample in seen.samples.items():
                 self._write(*_sample(name, sample))
@@ -152,6 +168,8 @@ class RunFolder:
         self._write("weights/last.safetensors", self._weights(trainer).encode())
         with self._disk():
             files.sync(self.directory / "log.jsonl")
+        if self.record:
+            about, state = about | {"record": self.record.about()}, state | self.record.tensors()
         path = self.directory / f"state/{trainer.images:012d}.safetensors"
         self._write(f"state/{path.name}", Checkpoint(about, state).encode())
         self._forget(besides=path)
@@ -173,25 +191,16 @@ class RunFolder:
     def _log(self) -> dict[str, Line]:
         """Return the lines by the texts they are."""
         path = self.directory / "log.jsonl"
-        try:
-            texts = files.read_regular(path).decode("utf-8", "replace").split("\n")
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            what = f"{shown(path)}: cannot be read: {error.strerror}"
-            raise CheckpointError(what, hint="move it away, and the run goes on with a new one") from None
-        found = {text: _line(text) for text in texts if text}
-        spoiled = [text for text in texts[:-1] if text and not found[text]]  # the last one may be torn by a crash
+        lines, spoiled = read_lines(path)
         if spoiled:
-            self._note(f"{shown(path)}: {len(spoiled)} of its lines cannot be read and are left out")
-        return {text: line for text, line in found.items() if line}
+            self._note(f"{shown(path)}: {spoiled} of its lines cannot be read and are left out")
+        return lines
 
     def _note(self, note: str) -> None:
         self.notes.extend([note] if note not in self.notes else [])
 
     def _weights(self, trainer: Trainer, **more: float) -> Checkpoint:
-        at, seen = self.seen
-        seen = seen if at == trainer.images else None
+        seen = self.seen[1] if self.seen[0] == trainer.images else None
         return portable(trainer, self.experiment, self.codec, seen=seen, familiar=self.familiar, **more)
 
     def _states(self) -> list[Path]:
@@ -220,7 +229,8 @@ class RunFolder:
                 self.notes.append(f"{name} is {value}, it was {about.get(name)}: not bit-identical from here on")
         try:
             trainer.restore(self.state.tensors, images=int(about["images"]), seconds=float(about["seconds"]))
-        except (RuntimeError, KeyError, ValueError) as error:
+            self.record = Record.decode(about["record"], self.state.tensors) if "record" in about else None
+        except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
             why = " ".join(str(error).splitlines()[1:2] or [str(error)]).strip()  # the first line of torch's names none
             what = f"{shown(self.directory)}: its state does not fit this experiment: {why}"
             raise CheckpointError(what, hint="-o chooses a new folder") from None
@@ -255,17 +265,6 @@ class RunFolder:
 
     def _disk(self) -> "_Disk":
         return _Disk(self.directory)
-
-
-def _line(text: str) -> Line | None:
-    """Return a line of the log; None for one that was torn by a crash, or holds other than was written."""
-    try:
-        line = json.loads(text)
-        images, kid = line["images"], line.get("kid", 0.0)
-        sound = type(images) is int and images >= 0 and type(kid) in (int, float) and math.isfinite(kid)
-    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError):
-        return None
-    return line if sound else None
 
 
 def _sample(name: str, sample: Frames | Sample) -> tuple[str, bytes]:

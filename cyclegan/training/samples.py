@@ -1,5 +1,6 @@
 """A look at what a model of one folder draws: samples, what they are nearest to, and figures to choose by."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,17 +14,28 @@ from cyclegan.curation.neighbours import nearest
 from cyclegan.curation.source import Source
 from cyclegan.files import plain
 from cyclegan.media.sheet import contact_sheet
-from cyclegan.metrics.distances import diversity, witness
+from cyclegan.metrics.distances import diversity, kernel_distance, witness
 from cyclegan.metrics.features import Features
 from cyclegan.networks import Autoencoder
 from cyclegan.objectives import Objective
-from cyclegan.training.look import COLLAPSED, EARLY, EXTREMES, ROWS, Look, distances, enough, frames, levels
+from cyclegan.thresholds import LEAST_DIVERSITY, MOST_COPIES
+from cyclegan.training.look import (
+    EARLY,
+    EXTREMES,
+    ROWS,
+    Look,
+    Measure,
+    distances,
+    enough,
+    frames,
+    levels,
+    protocol,
+)
 
 DRAWN = 256  # samples that are measured
 BATCH = 64
 SIDE = 32  # pixels at which samples are compared with the folder's pictures
 COPY = 0.5  # share of the usual distance between neighbours in the folder, below which a sample is a copy
-COPYING = 0.1  # share of copies that is alarming
 CAPTIONS = {"decoded_x": "decoded"}
 
 
@@ -45,12 +57,13 @@ class SampleLooker:
     def __init__(self, held_back: Tensor, known: Tensor, *, codec: Pictures, features: Features, domain: str) -> None:
         self.held_back, self.known, self.domain = enough(held_back), enough(known), domain
         self.codec, self.features = codec, features
+        self.protocol = protocol(features.protocol, [self.held_back], [self.known])
         self.real = features(self.known[:DRAWN])
         self.small = _small(self.known)
         self.usual = nearest(self.small, 1)[0].median()
 
-    def look(self, objective: Objective, *, progress: float) -> Look:
-        """Draw with the objective as it is now, without gradients."""
+    def look(self, objective: Objective, *, progress: float, earlier: Sequence[Measure] = ()) -> Look:
+        """Draw with the objective as it is now, without gradients; `earlier` are the figures of the looks before."""
         objective.eval()
         network = objective.get_submodule(objective.averaged[0])
         with torch.no_grad():
@@ -58,17 +71,20 @@ class SampleLooker:
             draw = self._draw(source)
             rows = objective.preview(self.codec.encode(self.held_back[:ROWS]))
             drawn = self.features(draw.pictures)
-            figures = distances(drawn, self.real)
+            distance = kernel_distance(drawn, self.real)
+            figures = distances(distance, drawn, self.real)
             figures["diversity"] = diversity(drawn, self.real)
             figures["copies"] = draw.copies.float().mean().item()
             if isinstance(network, Autoencoder):
                 figures["error"] = self._error(network)
         objective.train()
-        alarms = alarming(self.domain, figures) if progress >= EARLY else ()
+        before = [each[self.domain]["kid"] for each in earlier if self.domain in each]
+        alarms = alarming(self.domain, figures, before=before) if progress >= EARLY else ()
         shown = {CAPTIONS.get(name, self.domain): frames(self.codec.decode(row)) for name, row in rows.items()}
         order = witness(drawn, self.real).argsort()
         sheet, extremes, best = contact_sheet(shown | _pairs(draw)), _extremes(draw, order), self._best(draw, order)
-        return Look(sheet, extremes, {self.domain: figures}, alarms, {}, mixture=source.mixture, samples=best)
+        apart, measure, mixture = {self.domain: distance}, {self.domain: figures}, source.mixture
+        return Look(sheet, extremes, self.protocol, apart, measure, alarms, {}, mixture=mixture, samples=best)
 
     def _best(self, draw: _Draw, order: Tensor) -> dict[str, NDArray[np.uint8]]:
         """Return the samples most like the folder, the best first."""
@@ -88,13 +104,15 @@ class SampleLooker:
         return _Draw(pictures, self.known[where[:, 0]], apart[:, 0] < COPY * self.usual)
 
 
-def alarming(domain: str, figures: dict[str, float]) -> tuple[str, ...]:
-    """Return what a person should know before waiting any longer."""
+def alarming(domain: str, figures: dict[str, float], *, before: Sequence[float]) -> tuple[str, ...]:
+    """Return what a person should know before waiting any longer; `before` is KID at the looks before."""
     found = []
-    if figures["diversity"] < COLLAPSED:
+    if figures["diversity"] < LEAST_DIVERSITY:
         found.append(f"{domain}: collapsed, the samples look alike")
-    if figures["copies"] > COPYING:
+    if figures["copies"] > MOST_COPIES:
         found.append(f"{domain}: {figures['copies']:.0%} of the samples are near-copies of pictures in the folder")
+    if before and figures["kid"] > max(before):
+        found.append(f"{domain}: samples are further from real {domain} than at every look before")
     return tuple(found)
 
 

@@ -21,7 +21,7 @@ from cyclegan.training.ranks import Ranks
 class Report:
     """What one step did: pictures seen of each domain so far, the share of the budget used, the turns' terms.
 
-    `skipped` counts the players whose gradients were no numbers, and who therefore stood still.
+    `skipped` is 1 where a loss or a gradient was not finite, so that nothing was learnt from the step, else 0.
     """
 
     images: int
@@ -44,10 +44,14 @@ class Average:
         self.half_life = half_life
         self.kept = [p.detach().clone() for p in self.live]
 
-    def update(self, images: int, batch: int) -> None:
-        """Take in the parameters after a step of `batch` pictures; early on the memory is shorter."""
+    def update(self, images: int, batch: int, *, skipped: Tensor) -> None:
+        """Take in the parameters after a step of `batch` pictures, unless it was skipped (1, else 0).
+
+        Early on the memory is shorter.
+        """
         half_life = min(self.half_life, 0.05 * images)
-        torch._foreach_lerp_(self.kept, [p.detach() for p in self.live], 1 - 0.5 ** (batch / half_life))
+        weight = (1 - skipped) * (1 - 0.5 ** (batch / half_life))
+        torch._foreach_lerp_(self.kept, [p.detach() for p in self.live], [weight] * len(self.kept))
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
@@ -88,13 +92,17 @@ class Trainer:
         if training.compile == "on" or (training.compile == "auto" and device.startswith("cuda")):
             for name in sorted({name for networks in objective.players.values() for name in networks}):
                 compile_in_place(objective.get_submodule(name))
-        for history in (module for module in objective.modules() if isinstance(module, History)):
+        self.histories = [module for module in objective.modules() if isinstance(module, History)]
+        for history in self.histories:
             history.gather, history.rank = self.ranks.gather, self.ranks.rank
         self.images, self.seconds = 0, 0.0
         self.parameters = {
             player: [p for name in networks for p in objective.get_submodule(name).parameters()]
             for player, networks in objective.players.items()
         }
+        self.buffers = [  # running statistics of batch norms, a VAE's noise: what passes by changes them
+            b for networks in objective.players.values() for n in networks for b in objective.get_submodule(n).buffers()
+        ]
         self.optimizers = {
             player: torch.optim.Adam(parameters, lr=training.learning_rate, betas=training.betas, fused=True)
             for player, parameters in self.parameters.items()
@@ -121,29 +129,42 @@ class Trainer:
             yield dataclasses.replace(report, progress=self.progress)  # now that the step's time counts too
 
     def play(self, micro_batches: Sequence[Sequence[Tensor]]) -> Report:
-        """Play one step; the turns of several micro-batches are played in lockstep and their gradients averaged."""
+        """Play one step; the turns of several micro-batches are played in lockstep and their gradients averaged.
+
+        From the first loss or gradient on that is not finite, nobody moves; averages, histories of fakes and buffers
+        stay as they were. The device decides that: nothing here waits for it, but for histories that are being filled.
+        """
         rate, seen = self._set_rate(), self.ranks.count * sum(len(batch[0]) for batch in micro_batches)
         self.objective.progress, self.objective.step = self.progress, self.images // seen
         terms: dict[str, Tensor] = {}
         skipped = torch.zeros((), device=self.device)
         laid_out = [[domain.to(memory_format=self.layout) for domain in batch] for batch in micro_batches]
         games = [self.objective.turns(*batch) for batch in laid_out]
+        before = [buffer.clone() for buffer in self.buffers]
         for number in itertools.count():
-            player = self._turn(games, terms, number)
-            if player is None:
+            turn = self._turn(games, terms, number)
+            if turn is None:
                 break
-            skipped += self._move(player)
+            player, broken = turn
+            skipped = self._move(player, broken=skipped + broken)
         self.images += seen
         if self.average:
-            self.average.update(self.images, seen)
+            self.average.update(self.images, seen, skipped=skipped)
+        for history in self.histories:
+            history.settle(skipped)
+        for buffer, old in zip(self.buffers, before, strict=True):
+            buffer.copy_(torch.where(skipped > 0, old, buffer))
         return Report(self.images, seen, self.progress, rate, terms, skipped)
 
-    def _turn(self, games: Sequence[Iterator[Turn]], terms: dict[str, Tensor], number: int) -> str | None:
+    def _turn(
+        self, games: Sequence[Iterator[Turn]], terms: dict[str, Tensor], number: int
+    ) -> tuple[str, Tensor] | None:
         """Advance every game by one turn, add up gradients and terms; return whose turn it was, None at the end.
 
-        Each graph is walked back before the next one grows: memory follows the micro-batch, not their number.
+        Beside the player is 0, or more where the loss or a term was not finite. Each graph is walked back before the
+        next one grows: memory follows the micro-batch, not their number.
         """
-        player = None
+        player, broken = "", torch.zeros((), device=self.device)
         for place, game in enumerate(games):
             among_all = place * self.ranks.count + self.ranks.rank
             torch.manual_seed(seed_for(self.seed, "turn", self.images, number, among_all))
@@ -151,27 +172,27 @@ class Trainer:
                 turn = next(game, None)
             if turn is None:
                 return None
-            if player is None:
+            if not player:
                 player = turn.player
                 self.optimizers[player].zero_grad(set_to_none=True)
             torch.autograd.backward(turn.loss / len(games), inputs=self.parameters[player])
+            broken += not_finite([turn.loss, *turn.terms.values()])
             for name, term in turn.terms.items():
                 terms[name] = terms.get(name, 0) + term.detach() / len(games)
-        return player
+        return player, broken
 
-    def _move(self, player: str) -> Tensor:
-        """Take the player's step, unless its gradients are no numbers; return 1 where it stood still, else 0.
+    def _move(self, player: str, *, broken: Tensor) -> Tensor:
+        """Take the player's step, unless this rank or another has something `broken`, or a gradient is not finite.
 
-        The optimiser decides on the device, without waiting.
+        Return 1 where it was not taken, else 0. The optimiser decides on the device, without waiting.
         """
         gradients = [p.grad for p in self.parameters[player] if p.grad is not None]
-        self.ranks.average_(gradients)
-        norms = torch.stack(torch._foreach_norm(gradients))
-        unusable = (~norms.isfinite().all()).float()
+        self.ranks.average_([*gradients, broken])
+        skipped = ((broken > 0) | (not_finite(torch._foreach_norm(gradients)) > 0)).float()
         optimizer = self.optimizers[player]
-        optimizer.found_inf = unusable  # type: ignore[attr-defined]  # as torch.amp.GradScaler tells it
+        optimizer.found_inf = skipped  # type: ignore[attr-defined]  # as torch.amp.GradScaler tells it
         optimizer.step()
-        return unusable
+        return skipped
 
     def _set_rate(self) -> float:
         """Hold the step, then let it fall in a line to zero over the last share of the budget."""
@@ -243,6 +264,11 @@ class Trainer:
             for i, kept in enumerate(self.average.kept):
                 kept.copy_(parts["average"][str(i)])
         self.images, self.seconds = images, seconds
+
+
+def not_finite(numbers: Iterable[Tensor]) -> Tensor:
+    """Return 1 where any of some scalars is infinite or NaN, else 0, on their device."""
+    return (~torch.stack([number.detach() for number in numbers]).isfinite().all()).float()
 
 
 def laid_out_like(parameter: Tensor, tensor: Tensor) -> Tensor:
