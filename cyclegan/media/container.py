@@ -45,6 +45,16 @@ def open_container(path: Path, kind: Kind) -> InputContainer:
     return found
 
 
+def create_container(path: Path, *, format: str, options: Mapping[str, str]) -> OutputContainer:
+    """Open a file for writing as one of FFmpeg's formats; raise OSError and FFmpeg's errors.
+
+    The same content makes the same bytes: no random identifiers, no version of the library.
+    """
+    chosen = {"fflags": "bitexact", **options}
+    made: OutputContainer = av.open(str(path), "w", format=format, container_options=chosen, **LENIENT)
+    return made
+
+
 def _reason(path: Path, kind: Kind, error: Exception) -> str:
     if isinstance(error, OSError) and not isinstance(error, ValueError | EOFError) and error.strerror:
         return error.strerror

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from cyclegan.errors import UsageError
 from cyclegan.files import atomic
-from cyclegan.media.container import LENIENT, Written, plain, refused
+from cyclegan.media.container import Written, create_container, plain, refused
 from cyclegan.media.films import colour
 from cyclegan.media.films.encodings import FORMATS, Encoding, choose
 from cyclegan.media.films.plan import Plan, clock_of, planned
@@ -224,5 +224,4 @@ def _open(path: Path, suffix: str, clock: Fraction) -> OutputContainer:
         options["video_track_timescale"] = str(clock.denominator)
     if FORMATS[suffix] == "mpegts":
         options |= {"mpegts_copyts": "1", "mpegts_m2ts_mode": str(int(suffix != ".ts"))}
-    made: OutputContainer = av.open(str(path), "w", format=FORMATS[suffix], container_options=options, **LENIENT)
-    return made
+    return create_container(path, format=FORMATS[suffix], options=options)
