@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from cyclegan.errors import CheckpointError, shown
+from cyclegan.errors import CheckpointError, out_of_memory, shown
 from cyclegan.files import write_atomic
 
 FORMAT = 1
@@ -85,6 +85,8 @@ class Checkpoint:
         try:
             tensors = safetensors.torch.load(blob)
         except Exception as error:  # the library's own type, and what it lets through
+            if out_of_memory(error):
+                raise
             raise CheckpointError(f"damaged: {error}", hint="fetch or save it again") from None
         return cls(about, tensors)
 

@@ -9,7 +9,7 @@ from typing import BinaryIO, Self
 import numpy as np
 from PIL import ImageFile
 
-from cyclegan.errors import InputError, UsageError, shown
+from cyclegan.errors import InputError, UsageError, out_of_memory, shown
 from cyclegan.files import atomic
 from cyclegan.media.formats.apng import ApngMuxer
 from cyclegan.media.formats.gif import GifMuxer
@@ -82,9 +82,9 @@ class Animation:
         for place, (pts, duration) in enumerate(self.timeline.shown()):
             try:
                 pixels, alpha = self._read(place)
-            except (InputError, MemoryError):
-                raise
             except Exception as error:  # as in complaints()
+                if isinstance(error, InputError) or out_of_memory(error):
+                    raise
                 self._end(place, error)
                 return
             yield Frame(pixels, alpha, pts, duration)

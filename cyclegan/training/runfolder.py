@@ -23,7 +23,7 @@ from cyclegan.checkpoint import Checkpoint
 from cyclegan.codecs import Codec, Voice
 from cyclegan.curation.familiar import Familiar
 from cyclegan.devices import cores
-from cyclegan.errors import CheckpointError, InputError, StoppedEarly, shown
+from cyclegan.errors import CheckpointError, InputError, StoppedEarly, out_of_memory, shown
 from cyclegan.experiment import Experiment
 from cyclegan.media.image import encode_picture
 from cyclegan.media.sounds.wav import encode_wav
@@ -208,6 +208,8 @@ class RunFolder:
         try:
             trainer.restore(self.state.tensors, images=int(about["images"]), seconds=float(about["seconds"]))
         except (RuntimeError, KeyError, ValueError) as error:
+            if out_of_memory(error):
+                raise
             why = " ".join(str(error).splitlines()[1:2] or [str(error)]).strip()  # the first line of torch's names none
             what = f"{shown(self.directory)}: its state does not fit this experiment: {why}"
             raise CheckpointError(what, hint="-o chooses a new folder") from None

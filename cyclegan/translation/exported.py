@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from cyclegan import codecs
 from cyclegan.devices import choose_device
-from cyclegan.errors import CheckpointError, UsageError, did_you_mean, shown
+from cyclegan.errors import CheckpointError, UsageError, did_you_mean, out_of_memory, shown
 from cyclegan.translation.route import Route
 from cyclegan.translation.sealed import AGAIN, Description, needed, onnx_entry, out_of_xml
 
@@ -48,7 +48,7 @@ class Exported(nn.Module):
             return torch.from_numpy(self._run(values.cpu().contiguous().numpy()))
         except Exception as error:  # the runtimes' own types, which have no parent in common
             reason = " ".join(str(error).split())[:200]
-            if "alloc" in reason.lower():
+            if out_of_memory(error):
                 raise MemoryError(reason) from None
             size = " × ".join(map(str, values.shape))
             raise CheckpointError(f"{self.about.target}: the model fails on {size}: {reason}", hint=AGAIN) from None
@@ -87,6 +87,8 @@ def load_onnx(blob: bytes, beside: bytes = b"", *, device: str) -> tuple[Exporte
     try:
         model = onnx.load_model_from_string(blob)
     except Exception as error:  # protobuf's own
+        if out_of_memory(error):
+            raise
         raise CheckpointError(f"not ONNX, or damaged: {error}", hint=AGAIN) from None
     if any(_stored_elsewhere(model)):
         raise CheckpointError("keeps its weights in other files, which are not read", hint="save it as a single file")
@@ -101,6 +103,8 @@ def load_onnx(blob: bytes, beside: bytes = b"", *, device: str) -> tuple[Exporte
     try:
         session = ort.InferenceSession(blob, options, providers=providers)
     except Exception as error:  # the library's own
+        if out_of_memory(error):
+            raise
         raise CheckpointError(f"onnxruntime: {' '.join(str(error).split())[:200]}", hint=AGAIN) from None
     about = described or _guessed(session)
     name = session.get_inputs()[0].name
@@ -121,6 +125,8 @@ def load_openvino(xml: bytes, weights: bytes, *, device: str) -> tuple[Exported,
     try:
         compiled = core.compile_model(core.read_model(model=xml, weights=weights), "CPU", exact)
     except RuntimeError as error:
+        if out_of_memory(error):
+            raise
         raise CheckpointError(f"openvino: {' '.join(str(error).split())[:200]}", hint=AGAIN) from None
     return Exported(lambda values: compiled(values)[0], about=about), device
 

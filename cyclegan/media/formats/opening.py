@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from cyclegan.errors import InputError, shown
+from cyclegan.errors import InputError, out_of_memory, shown
 from cyclegan.media.formats import apng, gif, pages, webp
 from cyclegan.media.formats.timeline import Timeline
 
@@ -39,9 +39,9 @@ def complaints(path: Path) -> Iterator[None]:
     """Turn whatever is wrong with a picture file into an InputError."""
     try:
         yield
-    except (InputError, MemoryError):
-        raise
     except Exception as error:  # decoders raise a dozen types: measured RuntimeError, SyntaxError, ValueError, ...
+        if isinstance(error, InputError) or out_of_memory(error):
+            raise
         raise InputError(f"{shown(path)}: {reason(error)}", hint=DAMAGED) from error
 
 
