@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cyclegan.errors import InputError, UsageError, did_you_mean, shown
+from cyclegan.reading import read_file
 from cyclegan.recipes import (
     GAN,
     VAE,
@@ -35,6 +36,8 @@ from cyclegan.recipes import (
     Voice,
 )
 from cyclegan.tables import Table, decode, flat, gather, merge, nest, nested, option, toml_lines
+
+LARGEST = 1 << 20  # bytes of a TOML file
 
 
 @dataclass(frozen=True)
@@ -261,7 +264,7 @@ def _parse(source: str) -> Table:
         text = (resources.files("cyclegan") / "presets" / f"{source}.toml").read_text("utf-8")
     elif Path(source).suffix == ".toml":
         try:
-            text = Path(source).read_bytes().decode("utf-8", "surrogateescape")  # names of folders may be any bytes
+            text = read_file(Path(source), most=LARGEST).decode("utf-8", "surrogateescape")  # folders' names are bytes
         except OSError as error:
             what = f"{shown(source)}: cannot be read: {error.strerror}"
             raise InputError(what, hint="name a preset or a TOML file") from None

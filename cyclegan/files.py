@@ -18,6 +18,7 @@ from cyclegan.errors import InputError, StylError, UsageError, shown
 
 _TEMPORARY = re.compile(r"\.styl-(\d{1,9})-[0-9a-f]{8}\.tmp")
 _AS_THEY_ARE: Mapping[str, str] = MappingProxyType({})
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # what a link leads to is somebody's file
 _CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EACCES}
 
 
@@ -105,7 +106,7 @@ def _alive(pid: int) -> bool:
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[None]:
     """Hold `folder` for this process alone; raise StylError naming the holder. The kernel frees it when we die."""
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666)
     try:
         if not _seize(descriptor):
             raise StylError(
@@ -124,7 +125,7 @@ def lock(folder: Path) -> Iterator[None]:
 def held(folder: Path) -> bool:
     """Tell whether a living process holds `folder`; nothing is written."""
     try:
-        descriptor = os.open(folder / ".lock", os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+        descriptor = os.open(folder / ".lock", os.O_RDWR if sys.platform == "win32" else os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return False
     try:

@@ -27,7 +27,7 @@ FLOORS = [
     {"networks", "media"},
     {"experiment", "devices"},
     {"recipes"},
-    {"tables", "files", "errors", "chance"},
+    {"tables", "files", "errors", "chance", "reading"},
 ]
 NEIGHBOURS = {("tables", "errors"), ("files", "errors")}
 
@@ -60,7 +60,7 @@ DOORS = {  # third parties, and the rooms that may talk to them
     "urllib": {"metrics"},
     "http": {"metrics"},
 }
-STANDARD_ONLY = {"experiment", "recipes", "tables", "files", "errors", "chance"}
+STANDARD_ONLY = {"experiment", "recipes", "tables", "files", "errors", "chance", "reading"}
 NO_TORCH = STANDARD_ONLY | {"media", "cli", "reporting"}
 NO_FILES = {"networks", "objectives"}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "yaml.load", "yaml.unsafe_load"}

@@ -9,6 +9,7 @@ from pathlib import Path
 from cyclegan.errors import InputError, shown
 from cyclegan.files import Source
 from cyclegan.media.kinds import FILM_SUFFIXES, PICTURE_SUFFIXES, SOUND_SUFFIXES, is_film, is_sound
+from cyclegan.reading import read_file
 
 
 def pictures(folder: Path, *, suffixes: Collection[str] = PICTURE_SUFFIXES) -> list[Path]:
@@ -53,7 +54,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 def listed(file: Path) -> set[Path]:
     """Read a list of pictures, a path a line, those that are not absolute from where the list lies; InputError."""
     try:
-        lines = file.read_bytes().decode("utf-8", "surrogateescape").splitlines()
+        lines = read_file(file).decode("utf-8", "surrogateescape").splitlines()
     except OSError as error:
         raise InputError(f"{shown(file)}: cannot be read: {error.strerror}", hint="check the path") from None
     return {(file.parent / line).resolve() for line in lines if line.strip()}

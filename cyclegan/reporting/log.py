@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cyclegan.reading import read_file
+
 Figures = Mapping[str, Mapping[str, float]]  # {domain translated to, or drawn: {"kid": …, "diversity": …}}
 UNKNOWN = math.nan
 _TAIL = 8  # lines at the end of which one has losses
@@ -83,7 +85,7 @@ def read_log(path: Path, *, skim: bool = False) -> Log:
     With `skim` only the last lines of losses are read, which is much faster.
     """
     try:
-        texts = path.read_bytes().decode("utf-8", "replace").splitlines()
+        texts = read_file(path).decode("utf-8", "replace").splitlines()
     except FileNotFoundError:
         return Log()
     if skim:

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from cyclegan.reading import read_file
 from cyclegan.reporting.advice import Advice
 from cyclegan.reporting.chart import Chart
 
@@ -113,7 +114,7 @@ def render(page: Page) -> bytes:
 def picture(path: Path, *, title: str, note: str = "") -> Picture | None:
     """Return a JPEG or PNG file as a block, None where it is missing or is none."""
     try:
-        data = path.read_bytes()
+        data = read_file(path)
     except OSError:
         return None
     kind = next((kind for magic, kind in _KINDS.items() if data.startswith(magic)), None)

@@ -5,6 +5,7 @@ from itertools import count, permutations
 from pathlib import Path
 
 from cyclegan.files import plain
+from cyclegan.reading import read_file
 from cyclegan.reporting.listening import address
 from cyclegan.reporting.page import Sounds
 from cyclegan.reporting.runs import Run
@@ -32,7 +33,7 @@ def sounds(run: Run) -> Iterator[Sounds]:
 def _read(path: Path) -> str:
     """Return a WAV as an address that holds it, "" where there is none."""
     try:
-        data = path.read_bytes()
+        data = read_file(path, most=ROOM)
     except OSError:
         return ""
     return address(data, kind="audio/wav") if data.startswith(b"RIFF") else ""

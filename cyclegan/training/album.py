@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cyclegan.errors import shown
+from cyclegan.reading import read_file
 from cyclegan.training.medium import Medium
 from cyclegan.training.store import Store, place_of
 
@@ -120,7 +121,7 @@ class Scan:
     @classmethod
     def load(cls, file: Path) -> "Scan | None":
         """Read what an earlier scan wrote down; None where there is none, or none that is whole."""
-        return cls.decode(file.read_bytes()) if file.is_file() else None
+        return cls.decode(read_file(file)) if file.is_file() else None
 
 
 def _album(table: Mapping[str, Any]) -> Album:

@@ -13,6 +13,7 @@ from cyclegan.curation.findings import Findings, findings, looked_at
 from cyclegan.curation.latent import LOST, WHOLE
 from cyclegan.curation.resample import Weights, lowered, nearest, published
 from cyclegan.experiment import Data, Experiment
+from cyclegan.reading import read_file
 from cyclegan.recipes import Voice
 from cyclegan.training.acquaintance import DATA, Gathered, Weigh, acquaint, described, gather
 from cyclegan.training.album import Scan
@@ -47,7 +48,7 @@ class Balance:
     def load(cls, file: Path, *, about: Mapping[str, Any]) -> "Balance | None":
         """Read what was found earlier; None where there is none, or none for these pictures and options."""
         try:
-            table = json.loads(file.read_bytes())
+            table = json.loads(read_file(file))
             return cls(table["weights"], table["line"], table["about"]) if table["about"] == about else None
         except (OSError, ValueError, TypeError, KeyError):
             return None

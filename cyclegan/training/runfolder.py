@@ -27,6 +27,7 @@ from cyclegan.errors import CheckpointError, InputError, StoppedEarly, out_of_me
 from cyclegan.experiment import Experiment
 from cyclegan.media.image import encode_picture
 from cyclegan.media.sounds.wav import encode_wav
+from cyclegan.reading import read_file
 from cyclegan.training.album import Scan
 from cyclegan.training.balance import MEMORY as BALANCE
 from cyclegan.training.balance import Balance
@@ -169,7 +170,7 @@ class RunFolder:
         """Return the log's lines; one that was torn by a crash ends it."""
         lines: list[Line] = []
         path = self.directory / "log.jsonl"
-        for text in path.read_text("utf-8", "replace").splitlines() if path.exists() else ():
+        for text in read_file(path).decode("utf-8", "replace").splitlines() if path.exists() else ():
             try:
                 lines.append(json.loads(text))
             except ValueError:

@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from cyclegan import codecs
 from cyclegan.devices import choose_device
 from cyclegan.errors import CheckpointError, UsageError, did_you_mean, out_of_memory, shown
+from cyclegan.reading import read_file
 from cyclegan.translation.route import Route
 from cyclegan.translation.sealed import AGAIN, Description, needed, onnx_entry, out_of_xml
 
 SUFFIXES = {".onnx", ".xml"}
+LARGEST = 2 << 30  # bytes of a file: ONNX can be no larger
 PRODUCER = "styl"
 UNKNOWN = "source", "target"
 CAREFUL = 32  # multiple and, twice, least size of models that do not say theirs: published translators need no more
@@ -62,9 +64,9 @@ def open_exported(path: Path, *, to: str | None, device: str, tell: Callable[[st
     the runtime does not have.
     """
     try:
-        blob = path.read_bytes()
+        blob = read_file(path, most=LARGEST)
         load = load_openvino if path.suffix.lower() == ".xml" else load_onnx
-        beside = path.with_suffix(".bin").read_bytes() if load is load_openvino else b""
+        beside = read_file(path.with_suffix(".bin"), most=LARGEST) if load is load_openvino else b""
         network, device = load(blob, beside, device=device)
     except OSError as error:
         raise CheckpointError(f"{shown(error.filename)}: {error.strerror}", hint="check the path") from None
