@@ -59,7 +59,7 @@ class Data:
         64, "pictures of each folder kept from training, for sheets and for choosing; at most a tenth", low=2
     )
     cache_gb: float = option(8.0, "how much of the disk decoded pictures may take, to be drawn faster; 0: none", low=0)
-    only: str = option("", "a file that lists the pictures to learn from, a path a line; empty: all of the folders")
+    only: str = option("", "a list of the pictures to learn from: a path a line, or .json; empty: all of the folders")
     balance: Literal["none", "nearest", "maximum", "product"] = option(
         "none", "show rare pictures more often: by the nearest neighbours, or by histograms as published"
     )
