@@ -15,10 +15,12 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from cyclegan.errors import CheckpointError, shown
+from cyclegan.errors import CheckpointError, out_of_memory, shown
 from cyclegan.files import write_atomic
+from cyclegan.reading import open_regular, read_file
 
 FORMAT = 1
+LARGEST = 16 << 30  # bytes of a file; states of the largest networks that anybody trained have 1.5 GB
 HEADER_LIMIT = 16 << 20  # bytes; ours are a few kilobytes
 
 
@@ -57,7 +59,7 @@ class Checkpoint:
         Raises CheckpointError when it is missing, damaged, of another kind, or made by a newer styl.
         """
         try:
-            blob = path.read_bytes()
+            blob = read_file(path, most=LARGEST)
         except OSError as error:
             raise CheckpointError(f"{shown(path)}: cannot be read: {error.strerror}", hint="check the path") from None
         try:
@@ -85,6 +87,8 @@ class Checkpoint:
         try:
             tensors = safetensors.torch.load(blob)
         except Exception as error:  # the library's own type, and what it lets through
+            if out_of_memory(error):
+                raise
             raise CheckpointError(f"damaged: {error}", hint="fetch or save it again") from None
         return cls(about, tensors)
 
@@ -98,7 +102,7 @@ def kind_of(path: Path) -> str | None:
 def said_of(path: Path) -> dict[str, Any]:
     """Return what a file says of itself, unverified, of which no more than the header is read; else nothing."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path, most=LARGEST) as file:
             size = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(size)) if size <= HEADER_LIMIT else {}
         about = json.loads(header["__metadata__"]["styl"])

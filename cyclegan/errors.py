@@ -5,13 +5,30 @@
     ├── InputError             a file or a folder that cannot be used
     ├── CheckpointError        weights that cannot be loaded, or do not belong here
     └── StoppedEarly           exit 3: the work stopped, what was reached is saved and can go on
+        └── OutOfMemory        one input needs more memory than there is; the others can be worked on
 
 Anything else that escapes the package is a bug of ours (exit 70).
 """
 
+import contextlib
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+_OUT_OF_MEMORY = (
+    "out of memory",  # CUDA, MPS, Pillow's decoders
+    "allocate memory",  # torch on the CPU, FFmpeg, ONNX Runtime, OpenVINO: "can't", "Cannot", "Could not", "Failed to"
+    "unable to allocate",  # numpy; torch for shared memory
+    "insufficient memory",  # OpenCV, Metal
+    "not enough memory",
+    "alloc_failed",  # cuBLAS, cuFFT, cuSOLVER, cuDNN
+    "allocation_failed",  # cuDNN from version 9 on
+    "bad_alloc",  # C++
+    "bad allocation",
+    "failed to map segment",  # the system's loader
+    "can't start new thread",  # for want of room for its stack
+    "resource temporarily unavailable",  # the same, in FFmpeg's words
+)
 
 
 class StylError(Exception):
@@ -46,6 +63,10 @@ class StoppedEarly(StylError):
     code = 3
 
 
+class OutOfMemory(StoppedEarly):
+    """Memory that does not suffice for one input; without it the work goes on, and with more memory, with it too."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return "did you mean …?" for the known word nearest to `word`, else the list of known words."""
     names = list(known)
@@ -62,6 +83,30 @@ def shown(path: str | os.PathLike[str]) -> str:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Tell whether memory is used up, on whatever device: torch says so in words."""
-    words = ("can't allocate memory", "out of memory", "not enough memory")
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))
+    """Tell whether an error says that memory is used up: each library does so by a type, a number or words of its own.
+
+    Some say it of damaged files too, which ask for more than any machine has.
+    """
+    if isinstance(error, StylError):
+        return isinstance(error, OutOfMemory)
+    if isinstance(error, MemoryError):
+        return True
+    text = str(error)
+    if isinstance(error, OSError) and error.errno is not None:
+        text = f"{os.strerror(error.errno)} {error.strerror}"  # the whole text would hold the file's name
+    return any(words in text.lower() for words in _OUT_OF_MEMORY)
+
+
+@contextlib.contextmanager
+def memory_for(path: str | os.PathLike[str], *, hint: str = "close other programs") -> Iterator[None]:
+    """Raise OutOfMemory that names an input where memory is used up while it is worked on."""
+    try:
+        yield
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        error.with_traceback(None)  # which would hold on to what fills the memory
+        known = error if isinstance(error, OutOfMemory) else OutOfMemory("not enough memory", hint=hint)
+    else:
+        return
+    raise OutOfMemory(f"{shown(path)}: {known.what}", hint=known.hint)

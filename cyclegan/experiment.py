@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cyclegan.errors import InputError, UsageError, did_you_mean, shown
-from cyclegan.files import read_regular
+from cyclegan.reading import read_file
 from cyclegan.recipes import (
     GAN,
     VAE,
@@ -37,6 +37,8 @@ from cyclegan.recipes import (
 )
 from cyclegan.tables import Table, decode, flat, gather, merge, nest, nested, option, toml_lines
 
+LARGEST = 1 << 20  # bytes of a TOML file
+
 
 @dataclass(frozen=True)
 class Data:
@@ -57,7 +59,7 @@ class Data:
         64, "pictures of each folder kept from training, for sheets and for choosing; at most a tenth", low=2
     )
     cache_gb: float = option(8.0, "how much of the disk decoded pictures may take, to be drawn faster; 0: none", low=0)
-    only: str = option("", "a file that lists the pictures to learn from, a path a line; empty: all of the folders")
+    only: str = option("", "a list of the pictures to learn from: a path a line, or .json; empty: all of the folders")
     balance: Literal["none", "nearest", "maximum", "product"] = option(
         "none", "show rare pictures more often: by the nearest neighbours, or by histograms as published"
     )
@@ -262,7 +264,7 @@ def _parse(source: str) -> Table:
         text = (resources.files("cyclegan") / "presets" / f"{source}.toml").read_text("utf-8")
     elif Path(source).suffix == ".toml":
         try:
-            text = read_regular(Path(source)).decode("utf-8", "surrogateescape")  # names of folders may be any bytes
+            text = read_file(Path(source), most=LARGEST).decode("utf-8", "surrogateescape")  # folders' names are bytes
         except OSError as error:
             what = f"{shown(source)}: cannot be read: {error.strerror}"
             raise InputError(what, hint="name a preset or a TOML file") from None

@@ -6,7 +6,6 @@ import functools
 import os
 import re
 import secrets
-import stat
 import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -14,14 +13,13 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO, overload
+from typing import overload
 
 from cyclegan.errors import InputError, UsageError, shown
 
 _TEMPORARY = re.compile(r"\.styl-(\d{1,9})-[0-9a-f]{8}\.tmp")
 _AS_THEY_ARE: Mapping[str, str] = MappingProxyType({})
 _NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
-LIMIT = 1 << 30  # bytes of what a run writes down about itself
 _CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EACCES}
 
 
@@ -77,25 +75,6 @@ class Plan(Sequence[Job]):
         return Job(self.sources[index].path, self.output / self.names[index])
 
 
-def open_regular(path: Path, *, limit: int | None = None) -> BinaryIO:
-    """Open a file for reading; raise OSError, and InputError for what is no regular file or larger than `limit` bytes.
-
-    A pipe would be waited for without end, and a device has no end.
-    """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"{shown(path)}: not a regular file", hint="name a file, not a folder, pipe or device")
-        if limit is not None and status.st_size > limit:
-            what = f"{shown(path)}: {status.st_size:,} bytes, more than the {limit:,} that are read"
-            raise InputError(what, hint="name a smaller file")
-        return os.fdopen(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
-
-
 def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` to `path` so that a crash leaves the old content or the new, never a part; raise OSError.
 
@@ -103,21 +82,6 @@ def write_atomic(path: Path, data: bytes) -> None:
     """
     with atomic(path) as temporary, temporary.open("xb") as file:
         file.write(data)
-
-
-def read_regular(path: Path, *, limit: int = LIMIT) -> bytes:
-    """Return what a regular file holds; raise OSError for any other, and for one of more than `limit` bytes.
-
-    A pipe would be waited for, and a device read, for ever.
-    """
-    access = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(path, access), "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
-        if status.st_size > limit:
-            raise OSError(errno.EFBIG, f"larger than {limit >> 20:,} MB", str(path))
-        return file.read(limit)
 
 
 @contextlib.contextmanager

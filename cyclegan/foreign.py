@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from cyclegan.errors import CheckpointError, shown
+from cyclegan.errors import CheckpointError, out_of_memory, shown
 from cyclegan.layouts import Foreign, Refused, State, recognise
 
 SIZE_LIMIT = 1 << 30  # bytes; the largest known file, a U-Net for 256 pixels, has 218 MB
@@ -44,6 +44,8 @@ def _complaints(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if out_of_memory(error):
+            raise
         refused = error if isinstance(error, Refused) else _translated(error)
         raise CheckpointError(f"{shown(path)}: {refused.why}", hint=refused.hint) from error
 

@@ -23,7 +23,7 @@ from cyclegan import Translator, cli
 from cyclegan.checkpoint import Checkpoint
 from cyclegan.cli.edge import guarded
 from cyclegan.codecs import Pictures
-from cyclegan.errors import CheckpointError, InputError, StylError, UsageError
+from cyclegan.errors import CheckpointError, OutOfMemory, StylError, UsageError
 from cyclegan.networks import NETWORKS
 from cyclegan.translation import export as exporting
 from cyclegan.translation import formats
@@ -394,7 +394,7 @@ def test_memory_that_does_not_suffice_is_said(made: Callable[..., Outcome]) -> N
 
     network._run = fail
     translator = Translator(network, codec=network.codec, source="a", target="b")
-    with pytest.raises(InputError, match="40 × 30 pixels: not enough memory") as caught:
+    with pytest.raises(OutOfMemory, match="40 × 30 pixels: not enough memory") as caught:
         translator(noise(30, 40))
     assert "weights" in caught.value.hint
 

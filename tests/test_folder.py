@@ -5,10 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from cyclegan.errors import InputError
+from cyclegan.errors import InputError, UsageError
 from cyclegan.files import Source
 from cyclegan.media import folder
-from cyclegan.media.folder import collect, hold_sound, no_pictures, passed_over, pictures, told_passed_over
+from cyclegan.media.folder import (
+    collect,
+    encode_list,
+    hold_sound,
+    no_pictures,
+    passed_over,
+    pictures,
+    told_passed_over,
+)
+from cyclegan.media.folder import listed as read_list
 from cyclegan.media.kinds import HEARD_SUFFIXES
 
 
@@ -171,3 +180,46 @@ def test_what_is_missing_is_called_by_its_name(tmp_path: Path) -> None:
     assert "no pictures in it" in no_pictures(tmp_path).what
     assert "no recordings in it" in no_pictures(tmp_path, suffixes=HEARD_SUFFIXES).what
     assert ".wav" in no_pictures(tmp_path, suffixes=HEARD_SUFFIXES).hint
+
+
+# --- lists of pictures
+
+ODD_NAMES = ["a b.png", " b.png ", "c\x85d\u2028e\x0cf.png", "g\rh.png", os.fsdecode(b"\xff.png"), "🦓.png", '"j".png']
+ODDER_NAMES = ["line\nbreak.png", "return\r"]  # in no list of lines
+
+
+@pytest.mark.parametrize("name", ["good.txt", "good.json", "lists/good.txt", "lists/good.json"])
+def test_a_list_means_the_files_that_it_was_made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(make(tmp_path, "lists/x"))
+    paths = [f"in/{odd}" for odd in [*ODD_NAMES, *(ODDER_NAMES if name.endswith(".json") else [])]]
+    Path(name).write_bytes(encode_list(paths, file=Path(name)))
+    assert read_list(Path(name)) == {tmp_path / path for path in paths}
+
+
+@pytest.mark.parametrize("odd", ODDER_NAMES)
+def test_a_name_that_no_line_holds_is_refused(odd: str) -> None:
+    with pytest.raises(UsageError, match="no line of a list") as caught:
+        encode_list(["a.png", odd], file=Path("good.txt"))
+    assert caught.value.hint.startswith("name the list good.json")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("good.json", b'["a.png"'),
+        ("good.json", b'{"a.png": 1}'),
+        ("good.json", b"[1, 2]"),
+        ("good.json", b'["a\\u0000.png"]'),
+        ("good.json", b"[" * 100_000),
+        ("good.txt", b"\x89PNG\r\n\x1a\n\0\0\0"),
+    ],
+)
+def test_what_is_no_list_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name}: not a"):
+        read_list(tmp_path / name)
+
+
+def test_lists_may_come_from_another_system(tmp_path: Path) -> None:
+    (tmp_path / "good.txt").write_bytes(b"a.png\r\n\r\nb/c.png\r\n")
+    assert read_list(tmp_path / "good.txt") == {tmp_path / "a.png", tmp_path / "b" / "c.png"}

@@ -377,7 +377,7 @@ def test_smaller_versions_of_a_page_are_no_pages(tmp_path: Path, order: str, big
 def test_only_regular_files_are_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.gif")
     for path in (tmp_path / "pipe.gif", Path("/dev/zero"), tmp_path):
-        with pytest.raises(InputError, match="not a regular file"):
+        with pytest.raises(InputError, match=r"not a regular file|a directory"):
             open_still(path)
 
 

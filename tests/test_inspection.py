@@ -1,12 +1,15 @@
 """styl inspect as people run it: folders in, a page, figures and a list out, and nothing touched."""
 
 import json
+import shutil
 from pathlib import Path
 
 import planted
 import pytest
 import tiny
 
+from cyclegan.errors import UsageError
+from cyclegan.experiment import Experiment
 from cyclegan.training.inspection import inspect
 from cyclegan.training.scan import scan
 
@@ -83,6 +86,29 @@ def test_the_list_is_what_a_training_learns_from(folders: tuple[Path, Path], tmp
     (tmp_path / "good.txt").write_text("".join(f"{name}\n" for name in names))
     data = tiny.experiment(folders, f"data.only={tmp_path / 'good.txt'}").data
     assert [path for album in scan(data).albums for path in album.usable] == names
+
+
+@pytest.mark.parametrize(("name", "code"), [("good.json", 0), ("good.txt", 2)])
+def test_odd_names_go_from_list_to_training_or_are_refused_at_once(
+    folders: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    code: int,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(folders[1], "zebras")
+    Path("zebras/00001.png").rename("zebras/line\nbreak.png")
+    words = ("inspect", "zebras", "--quick", "-o", "page.html", "--write-list", name)
+    if code:
+        with pytest.raises(UsageError, match="no line of a list can hold this name"):
+            styl(*words)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["zebras"]
+        return
+    assert styl(*words) == 0
+    data = Experiment.load("tiny").replace(data__folders=("zebras", "zebras"), data__only=name).data
+    assert "line\nbreak.png" in [path.name for path in scan(data).albums[0].usable]
 
 
 def test_one_folder_quickly_for_a_program(

@@ -119,6 +119,15 @@ def test_lossless_sounds_come_back_bit_by_bit(tmp_path: Path, case: tuple[str, s
     assert source.read_bytes() == before
 
 
+@pytest.mark.parametrize("suffix", sorted(CONTAINERS))
+def test_the_same_sound_makes_the_same_bytes(tmp_path: Path, suffix: str) -> None:
+    source, made = plain_wav(tmp_path / "a.wav", tones(0.5, rate=16000), rate=16000), set[bytes]()
+    for _ in range(2):
+        rewritten(source, tmp_path / f"new{suffix}", comment="styl: alice to bob")
+        made.add((tmp_path / f"new{suffix}").read_bytes())
+    assert len(made) == 1
+
+
 LOSSY = [  # file, codec, sample format, rate, channels, least ratio in dB
     ("a.mp3", "libmp3lame", "fltp", 44100, 2, 20),
     ("a.mp3", "libmp3lame", "fltp", 16000, 1, 20),

@@ -16,7 +16,7 @@ from tiny import STEPS, Folders, draw_folders, experiment, one_thread, play, res
 
 from cyclegan.cli.runs import runs as runs_verb
 from cyclegan.errors import CheckpointError, StylError
-from cyclegan.files import read_regular
+from cyclegan.reading import read_file
 from cyclegan.reporting.report import report
 from cyclegan.reporting.runs import list_runs, read_run
 from cyclegan.reporting.words import duration, printable
@@ -122,7 +122,7 @@ def test_only_regular_files_of_a_bounded_size_are_read(tmp_path: Path, odd: str)
         ODD[odd](run / name)
         if name == "log.jsonl":
             with pytest.raises(OSError):
-                read_regular(run / name)
+                read_file(run / name)
         for folder in (run, *run.parent.iterdir()):
             assert [found.state for found in list_runs(folder)] in (["stopped"], ["damaged"])
             report(read_run(folder))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cyclegan.codecs import Pictures
-from cyclegan.errors import InputError
+from cyclegan.errors import OutOfMemory
 from cyclegan.networks import ResNet, UNet, initialise
 from cyclegan.translation import anysize
 from cyclegan.translation.anysize import AnySize
@@ -194,7 +194,7 @@ def test_out_of_memory_halves_the_tile_and_says_so(monkeypatch: pytest.MonkeyPat
     assert (applied_(uneven(300, 400)).float() - right.float()).abs().max() <= 1
     assert said == [f"note: 400 × 300 pixels: out of memory; now in tiles of {side}" for side in (200, 100)]
     monkeypatch.setattr(applied_, "_in_tiles", raising(torch.OutOfMemoryError("CUDA out of memory")))
-    with pytest.raises(InputError, match="400 × 300 pixels: not enough memory"):
+    with pytest.raises(OutOfMemory, match="400 × 300 pixels: not enough memory"):
         applied_(uneven(300, 400))
     monkeypatch.setattr(applied_, "_whole", raising(RuntimeError("a bug")))
     with pytest.raises(RuntimeError, match="a bug"):

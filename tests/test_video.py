@@ -564,6 +564,33 @@ def test_ffv1_loses_nothing(tmp_path):
         assert all(np.array_equal(frame.pixels, noise) for frame in film)
 
 
+def passing(count: int, *, width: int = 304, height: int = 96, side: int = 40) -> Iterator[Frame]:
+    """Draw a textured square that passes before a textured ground: of this x264 made other bytes each time."""
+    chance = np.random.default_rng(0)
+    ground, thing = chance.normal(128, 20, (height, width, 3)), chance.integers(0, 255, (side, side, 3))
+    for place in range(count):
+        scene, left, top = ground.copy(), 5 * place % (width - side), 2 * place % (height - side)
+        scene[top : top + side, left : left + side] = thing
+        yield Frame((scene * (0.9 + 0.1 * np.cos(place / 5))).clip(0, 255).astype(np.uint8), pts=place, duration=1)
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix"),
+    [("h264", ".mp4"), ("h264", ".ts"), ("h264", ".mkv"), ("h265", ".mp4"), ("vp9", ".webm"), ("ffv1", ".mkv")],
+)
+def test_the_same_frames_make_the_same_bytes(tmp_path, codec, suffix):
+    made, path = set[bytes](), tmp_path / f"a{suffix}"
+    for seed in range(4):
+        chance = np.random.default_rng(seed)  # what memory holds that nobody has written to yet
+        del [chance.integers(0, 255, 1000 + 977 * seed * i, np.uint8) for i in range(200)][:]
+        encoding = Encoding(codec=codec)
+        with create_film_of_stills(path, width=304, height=96, rate=Fraction(24), encoding=encoding) as film:
+            for frame in passing(24):
+                film.write(frame)
+        made.add(path.read_bytes())
+    assert len(made) == 1
+
+
 @pytest.mark.parametrize("codec", ["h264", "h265", "vp9", "av1", "mpeg4"])
 def test_quality_is_heard(tmp_path, codec):
     src = make(tmp_path / "a.mkv", Recipe(count=4))

@@ -112,12 +112,12 @@ def explain(error: Exception) -> int:
         return complain(error.format_message().split("\n")[0], hint=f"{verb} --help lists every option", code=2)
     if hasattr(error, "exit_code"):
         return int(error.exit_code)
+    if out_of_memory(error):
+        return complain("not enough memory", hint="try a smaller --size or --batch, or close other programs", code=3)
     if isinstance(error, OSError) and (error.filename or error.errno in FULL):
         where = shown(error.filename) if error.filename else "output"
         code = 3 if error.errno in FULL else 2
         return complain(f"{where}: {error.strerror}", hint="check the path and the disk", code=code)
-    if out_of_memory(error):
-        return complain("not enough memory", hint="try a smaller --size or --batch, or close other programs", code=3)
     return _our_bug(error)
 
 

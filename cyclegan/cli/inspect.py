@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,14 +13,16 @@ from cyclegan.cli.edge import result
 from cyclegan.cli.train import count, names_of
 from cyclegan.errors import InputError, shown
 from cyclegan.files import write_atomic
-from cyclegan.media.folder import hold_sound
+from cyclegan.media.folder import encode_list, hold_sound, pictures
+from cyclegan.media.kinds import HEARD_SUFFIXES, PICTURE_SUFFIXES
 
 Folders = Annotated[
     list[Path], Argument(help="A folder of pictures or of recordings, or two; subfolders are read too.")
 ]
 Output = Annotated[Path, Option("-o", "--output", help="The page; the figures are written beside it, as .json.")]
 WriteList = Annotated[
-    Path | None, Option(help="Write the paths of the files worth learning from, one a line, for styl train --only.")
+    Path | None,
+    Option(help="Write the paths of the files worth learning from, for styl train --only: one a line, or .json."),
 ]
 Quick = Annotated[bool, Option("--quick", help="Only the first look, without a model.")]
 Seed = Annotated[int, Option(min=0, help="The same seed finds the same.")]
@@ -41,6 +44,8 @@ def inspect(
     count(given, needed=len(given) if len(given) in (1, 2) else 2, voices=hold_sound(given))
     if output.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"{shown(output)}: is no page", hint="for example -o inspect.html")
+    if write_list:  # names that a list cannot hold are told now
+        encode_list(map(str, chain.from_iterable(_files(given))), file=write_list)
     from cyclegan.reporting.findings import summary
 
     found: dict[str, Any] = {}
@@ -51,6 +56,11 @@ def inspect(
     files = _write(found, output, write_list)
     result("\n".join([summary(found), f"wrote {', '.join(map(shown, files))}"]), summary=found, as_json=as_json)
     return 0
+
+
+def _files(folders: tuple[Path, ...]) -> Iterator[list[Path]]:
+    suffixes = HEARD_SUFFIXES if hold_sound(folders) else PICTURE_SUFFIXES
+    return (pictures(folder, suffixes=suffixes) for folder in folders)
 
 
 def _looks(
@@ -71,6 +81,5 @@ def _write(found: dict[str, Any], page: Path, wanted: Path | None) -> list[Path]
     write_atomic(figures, json.dumps(found, indent=1).encode("utf-8", "surrogateescape"))
     if wanted is None:
         return [page, figures]
-    lines = "".join(f"{path}\n" for path in worthwhile(found))
-    write_atomic(wanted, lines.encode("utf-8", "surrogateescape"))
+    write_atomic(wanted, encode_list(worthwhile(found), file=wanted))
     return [page, figures, wanted]

@@ -197,4 +197,4 @@ def _report(done: Any, about: dict[str, Any], jobs: Sequence[Job], output: Path,
     parts += [f"{len(done.failed)} failed"] if done.failed else []
     where = shown(jobs[0].target if len(jobs) == 1 else output)
     result(f"{', '.join(parts)}: {where}", summary=summary, as_json=as_json)
-    return 0 if done.whole else 1
+    return 3 if done.short_of_memory else 0 if done.whole else 1

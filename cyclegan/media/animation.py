@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, Self
 import numpy as np
 from PIL import ImageFile
 
-from cyclegan.errors import InputError, StylError, UsageError, shown
+from cyclegan.errors import InputError, StylError, UsageError, out_of_memory, shown
 from cyclegan.files import atomic
 from cyclegan.media.formats.apng import ApngMuxer
 from cyclegan.media.formats.encoders import options
@@ -95,9 +95,9 @@ class Animation:
             try:
                 pixels, alpha = self._ahead or self._read(place)
                 self._ahead = None
-            except (StylError, MemoryError):
-                raise
             except Exception as error:  # as in complaints()
+                if isinstance(error, StylError) or out_of_memory(error):
+                    raise
                 self._end(place, error)
                 return
             yield Frame(pixels, alpha, pts, duration)

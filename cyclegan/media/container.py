@@ -1,6 +1,7 @@
 """What films and sounds have in common as files: opened safely, named lengths, written whole or not at all."""
 
 import errno
+import mmap
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -13,11 +14,13 @@ import av
 from av.container import InputContainer, OutputContainer
 from av.stream import Stream
 
-from cyclegan.errors import InputError, UsageError, shown
+from cyclegan.errors import InputError, UsageError, out_of_memory, shown
 from cyclegan.media.folder import not_there
 
 # Words in other encodings than UTF-8 stop av 18 unless it is told otherwise; av 19 knows no other way.
 LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
+_SPARE = 256 << 20  # bytes: more than codecs ask for at once
 
 _CLOCK_TIME = re.compile(r"(\d{1,4}):(\d{1,2}):(\d{1,2}(?:\.\d{1,9})?)", re.ASCII)
 
@@ -41,8 +44,19 @@ def open_container(path: Path, kind: Kind) -> InputContainer:
     try:
         found: InputContainer = av.open(str(path.resolve()), "r", options=dict(kind.options), **LENIENT)
     except (OSError, ValueError, av.FFmpegError) as error:
+        raise_shortage(error)
         raise InputError(f"{shown(path)}: {_reason(path, kind, error)}", hint=kind.damaged) from error
     return found
+
+
+def create_container(path: Path, *, format: str, options: Mapping[str, str]) -> OutputContainer:
+    """Open a file for writing as one of FFmpeg's formats; raise OSError and FFmpeg's errors.
+
+    The same content makes the same bytes: no random identifiers, no version of the library.
+    """
+    chosen = {"fflags": "bitexact", **options}
+    made: OutputContainer = av.open(str(path), "w", format=format, container_options=chosen, **LENIENT)
+    return made
 
 
 def _reason(path: Path, kind: Kind, error: Exception) -> str:
@@ -64,17 +78,34 @@ def told_seconds(stream: Stream) -> float | None:
     return None
 
 
+def raise_shortage(error: Exception) -> None:
+    """Raise MemoryError where a reader's error says so and it is true: damaged files ask for absurd amounts as well."""
+    if out_of_memory(error) and _starved():
+        raise MemoryError(str(error)) from None
+
+
+def _starved() -> bool:
+    """Tell whether this process gets no more memory worth mentioning."""
+    try:
+        mmap.mmap(-1, _SPARE).close()
+    except OSError:
+        return True
+    return False
+
+
 def refused(error: Exception, path: Path, *, what: str, hint: str) -> Exception:
-    """Return why a file cannot be begun: an error of the disk, or a UsageError that says `what`, and why."""
+    """Return why a file cannot be written: memory, the disk, or a UsageError that says `what`, and why.
+
+    Encoders that get no memory say that something external failed, or an argument.
+    """
+    if out_of_memory(error):
+        return MemoryError(str(error))
     if isinstance(error, OSError) and not isinstance(error, ValueError) and error.errno not in (None, errno.EPERM):
-        return plain(error, path)
+        return OSError(error.errno, error.strerror, str(path))  # under the name that the person gave
+    if isinstance(error, av.FFmpegError) and _starved():
+        return MemoryError(str(error))
     reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:160]
     return UsageError(f"{shown(path)}: {what} ({reason})", hint=hint)
-
-
-def plain(error: OSError, path: Path) -> OSError:
-    """Return an error of the disk under the name that the person gave."""
-    return OSError(error.errno, error.strerror, str(path))
 
 
 class Opened:

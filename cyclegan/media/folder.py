@@ -1,14 +1,15 @@
 """Which pictures or sounds a folder, or a command line, means: the same list on every file system."""
 
 import difflib
+import json
 import os
 import re
 from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from cyclegan.errors import InputError, shown
-from cyclegan.files import Source, open_regular
+from cyclegan.errors import InputError, UsageError, shown
+from cyclegan.files import Source
 from cyclegan.media.kinds import (
     EXTRAS,
     FILM_SUFFIXES,
@@ -18,8 +19,7 @@ from cyclegan.media.kinds import (
     is_film,
     is_sound,
 )
-
-_LONGEST_LIST = 1 << 30  # bytes of a file that lists pictures
+from cyclegan.reading import read_file
 
 
 def pictures(folder: Path, *, suffixes: Collection[str] = PICTURE_SUFFIXES) -> list[Path]:
@@ -96,13 +96,41 @@ def _is_there(entry: os.DirEntry[str]) -> bool:
 
 
 def listed(file: Path) -> set[Path]:
-    """Read a list of pictures, a path a line, those that are not absolute from where the list lies; InputError."""
+    """Read a list of pictures as `encode_list` writes it; raise InputError.
+
+    Paths that are not absolute are taken from where the list lies.
+    """
     try:
-        with open_regular(file, limit=_LONGEST_LIST) as opened:
-            lines = opened.read().decode("utf-8", "surrogateescape").splitlines()
+        text = read_file(file).decode("utf-8", "surrogateescape")
+        lines = json.loads(text) if _is_json(file) else [line.removesuffix("\r") for line in text.split("\n")]
     except OSError as error:
         raise InputError(f"{shown(file)}: cannot be read: {error.strerror}", hint="check the path") from None
+    except (ValueError, RecursionError):
+        lines = None
+    if not isinstance(lines, list) or any(not isinstance(line, str) or "\0" in line for line in lines):
+        what = "a JSON list of paths" if _is_json(file) else "a list of paths, one a line"
+        raise InputError(f"{shown(file)}: not {what}", hint="styl inspect --write-list writes one")
     return {(file.parent / line).resolve() for line in lines if line.strip()}
+
+
+def encode_list(paths: Iterable[str], *, file: Path) -> bytes:
+    """Return the content of a list of pictures: JSON for a file named .json, which holds any name, else a path a line.
+
+    In another folder than the current one the paths become absolute. Raises UsageError for a name that no line holds.
+    """
+    elsewhere = file.parent.resolve() != Path.cwd()
+    lines = [os.path.abspath(path) if elsewhere else path for path in paths]  # noqa: PTH100 - links are left as they are
+    if _is_json(file):
+        return json.dumps(lines, indent=1).encode()
+    for path in lines:
+        if "\n" in path or path.endswith("\r"):
+            hint = f"name the list {shown(file.with_suffix('.json').name)}: JSON holds any name"
+            raise UsageError(f"{shown(path)}: no line of a list can hold this name", hint=hint)
+    return "".join(f"{path}\n" for path in lines).encode("utf-8", "surrogateescape")
+
+
+def _is_json(file: Path) -> bool:
+    return file.suffix.lower() == ".json"
 
 
 def no_pictures(folder: Path, *, suffixes: Collection[str] = PICTURE_SUFFIXES) -> InputError:

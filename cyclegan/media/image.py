@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
-from cyclegan.errors import UsageError
+from cyclegan.errors import UsageError, out_of_memory
 from cyclegan.files import atomic
 from cyclegan.media.formats.encoders import encode, options
 from cyclegan.media.formats.metadata import fitting, metadata_of
@@ -147,7 +147,7 @@ def refusals(pixels: Pixels, suffix: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, RuntimeError, struct.error) as error:
-        if isinstance(error, OSError) and error.errno:
+        if (isinstance(error, OSError) and error.errno) or out_of_memory(error):
             raise
         what = f"{pixels.shape[1]} × {pixels.shape[0]} pixels cannot be written as {suffix!r} ({error})"
         raise UsageError(what, hint="choose .png") from error

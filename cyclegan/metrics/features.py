@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cyclegan.devices import exact_float32
-from cyclegan.errors import CheckpointError, UsageError, did_you_mean, shown
+from cyclegan.errors import CheckpointError, UsageError, did_you_mean, out_of_memory, shown
 from cyclegan.foreign import read_tensors
 from cyclegan.metrics import inception, own, squeezenet
 from cyclegan.metrics.download import FEATURES, fetch
@@ -105,6 +105,8 @@ def _from_file(file: Path, *, resize: str, device: str) -> Features:
             about = f"squeezenet: middle square, {squeezenet.SIDE} px bicubic antialiased, SqueezeNet 1.0, {weights}"
             return Extractor("squeezenet", about, squeezenet.SqueezeNet(state).to(device), device)
     except (RuntimeError, KeyError) as error:
+        if out_of_memory(error):
+            raise
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{shown(file)}: its weights do not fit: {reason}", hint=_KNOWN) from None
     raise CheckpointError(f"{shown(file)}: no known feature network", hint=_KNOWN)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cyclegan.files import read_regular
+from cyclegan.reading import read_file
 
 Figures = Mapping[str, Mapping[str, float]]  # {domain translated to, or drawn: {"kid": …, "diversity": …}}
 UNKNOWN = math.nan
@@ -121,7 +121,7 @@ def read_log(path: Path, *, skim: bool = False) -> Log:
     With `skim` only the last lines of losses are read, which is much faster.
     """
     try:
-        texts = read_regular(path).decode("utf-8", "replace").split("\n")
+        texts = read_file(path).decode("utf-8", "replace").split("\n")
     except FileNotFoundError:
         return Log()
     if skim:

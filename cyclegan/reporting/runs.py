@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cyclegan.errors import InputError, shown
-from cyclegan.files import read_regular
 from cyclegan.locks import held
+from cyclegan.reading import read_file
 from cyclegan.reporting.log import Log, number, read_log
 from cyclegan.reporting.words import printable
 
@@ -117,7 +117,7 @@ def read_run(directory: Path) -> Run:
 def read_json(path: Path) -> dict[str, Any]:
     """Return a file's table, empty where it is missing or damaged."""
     try:
-        table = json.loads(read_regular(path))
+        table = json.loads(read_file(path))
     except (OSError, ValueError, RecursionError):
         return {}
     return table if isinstance(table, dict) else {}
@@ -126,7 +126,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def read_text(path: Path) -> str:
     """Return a file's text, empty where it cannot be read; bytes that are none are written out."""
     try:
-        return read_regular(path).decode("utf-8", "backslashreplace")
+        return read_file(path).decode("utf-8", "backslashreplace")
     except OSError:
         return ""
 
@@ -173,7 +173,7 @@ def _option(table: Any, name: str) -> Any:
 
 def _experiment(path: Path) -> Table:
     try:
-        return tomllib.loads(read_regular(path).decode("utf-8", "surrogateescape"))
+        return tomllib.loads(read_file(path).decode("utf-8", "surrogateescape"))
     except (OSError, ValueError, RecursionError):
         return {}
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from cyclegan.errors import InputError
-from cyclegan.files import read_regular
 from cyclegan.media.image import encode_picture
 from cyclegan.media.sounds.reader import open_sound
 from cyclegan.media.spectrogram import spectrogram
+from cyclegan.reading import read_file
 from cyclegan.reporting.document import address
 from cyclegan.reporting.page import Voice, Voices
 from cyclegan.reporting.pictures import Image
@@ -47,7 +47,7 @@ def _fitting(files: list[tuple[Path, Path]], room: int) -> Iterator[tuple[Path, 
 def _voice(path: Path, speaker: str) -> Voice | None:
     """Return a sound with its spectrogram and its recording's name, None where it cannot be read."""
     try:
-        data = read_regular(path)
+        data = read_file(path)
         with open_sound(path) as sound:
             samples, rate = np.concatenate(list(sound)).mean(1), sound.rate
             name = printable(sound.container.metadata.get("title", "")) or path.stem

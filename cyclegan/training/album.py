@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cyclegan.errors import shown
-from cyclegan.files import read_regular
+from cyclegan.reading import read_file
 from cyclegan.training.medium import Medium
 from cyclegan.training.store import Store, place_of
 
@@ -137,7 +137,7 @@ class Scan:
     def load(cls, file: Path) -> "Scan | None":
         """Read what an earlier scan wrote down; None where there is none, or none that is whole."""
         try:
-            return cls.decode(read_regular(file))
+            return cls.decode(read_file(file))
         except OSError:
             return None
 

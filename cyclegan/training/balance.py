@@ -14,7 +14,7 @@ from cyclegan.curation.findings import Findings, findings, looked_at
 from cyclegan.curation.latent import LOST, WHOLE
 from cyclegan.curation.resample import Weights, lowered, nearest, published
 from cyclegan.experiment import Data, Experiment
-from cyclegan.files import read_regular
+from cyclegan.reading import read_file
 from cyclegan.recipes import Voice
 from cyclegan.training.acquaintance import DATA, Gathered, Weigh, acquaint, described, gather
 from cyclegan.training.album import Scan
@@ -49,7 +49,7 @@ class Balance:
     def load(cls, file: Path, *, about: Mapping[str, Any]) -> "Balance | None":
         """Read what was found earlier; None where there is none, or none for these pictures and options."""
         try:
-            table = json.loads(read_regular(file))
+            table = json.loads(read_file(file))
             weights, line = table["weights"], table["line"]
             sound = isinstance(line, str) and all(0 <= float(value) < math.inf for value in weights.values())
             return cls(weights, line, table["about"]) if sound and table["about"] == about else None

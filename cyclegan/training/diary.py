@@ -6,10 +6,11 @@ from cyclegan.metrics.features import load_features
 from cyclegan.objectives import Objective
 from cyclegan.training.data import Batches
 from cyclegan.training.familiarity import familiarised
+from cyclegan.training.ledger import numbers
 from cyclegan.training.listen import Listener, heard_of, pieces_of
 from cyclegan.training.look import Looker
 from cyclegan.training.recordings import Recordings
-from cyclegan.training.runfolder import RunFolder, numbers
+from cyclegan.training.runfolder import RunFolder
 from cyclegan.training.samples import SampleLooker
 from cyclegan.training.trainer import Trainer
 

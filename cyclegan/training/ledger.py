@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cyclegan.errors import StoppedEarly
 from cyclegan.training.ranks import Ranks
-from cyclegan.training.trainer import Report
+from cyclegan.training.trainer import Report, Trainer
 
 SLOWER = "what was saved is whole; begin another run with -o and a smaller --set training.learning_rate"
 PATIENCE = 20  # steps in a row that may be skipped
@@ -72,3 +72,12 @@ class Ledger:
                 )
                 raise StoppedEarly(f"{what}, with {self.files(step)}", hint=SLOWER)
         return skipped
+
+
+def numbers(trainer: Trainer) -> dict[str, Tensor]:
+    """Return the state of a trainer; raises StoppedEarly where it is not made of numbers any more."""
+    state = trainer.state()
+    if not all(bool(torch.isfinite(t).all()) for t in state.values()):
+        what = f"the weights are no numbers any more at {trainer.images:,} images: not saved"
+        raise StoppedEarly(what, hint=SLOWER)
+    return state

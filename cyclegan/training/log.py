@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cyclegan.errors import CheckpointError, shown
-from cyclegan.files import read_regular
+from cyclegan.reading import read_file
 
 Line = dict[str, Any]
 
@@ -17,7 +17,7 @@ def read_lines(path: Path) -> tuple[dict[str, Line], int]:
     A log that is not there has no lines. Raises CheckpointError where it cannot be read.
     """
     try:
-        texts = read_regular(path).decode("utf-8", "replace").split("\n")
+        texts = read_file(path).decode("utf-8", "replace").split("\n")
     except FileNotFoundError:
         return {}, 0
     except OSError as error:

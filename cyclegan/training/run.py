@@ -169,7 +169,7 @@ def explained(trainer: Trainer, experiment: Experiment) -> Iterator[None]:
     """Turn memory that is used up and a device that is lost into an early stop that says so."""
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
+    except Exception as error:  # OpenCV's errors, which training pictures are resized with, have no parent but this
         data, training = experiment.data, experiment.training
         if out_of_memory(error):
             what = f"not enough memory for {data.size} pixels, batch {training.batch}, at {trainer.images:,} images"

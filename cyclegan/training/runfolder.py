@@ -22,7 +22,7 @@ from cyclegan.checkpoint import Checkpoint
 from cyclegan.codecs import Codec, Voice
 from cyclegan.curation.familiar import Familiar
 from cyclegan.devices import cores
-from cyclegan.errors import CheckpointError, InputError, StoppedEarly, shown
+from cyclegan.errors import CheckpointError, InputError, StoppedEarly, out_of_memory, shown
 from cyclegan.experiment import Experiment
 from cyclegan.locks import lock
 from cyclegan.media.image import encode_picture
@@ -33,7 +33,7 @@ from cyclegan.training.balance import Balance
 from cyclegan.training.begun import changes
 from cyclegan.training.board import Board
 from cyclegan.training.environment import circumstances, describe
-from cyclegan.training.ledger import SLOWER
+from cyclegan.training.ledger import numbers
 from cyclegan.training.log import Line, read_lines
 from cyclegan.training.look import Frames, Look, Measure, Sample
 from cyclegan.training.record import Record
@@ -231,6 +231,8 @@ class RunFolder:
             trainer.restore(self.state.tensors, images=int(about["images"]), seconds=float(about["seconds"]))
             self.record = Record.decode(about["record"], self.state.tensors) if "record" in about else None
         except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+            if out_of_memory(error):
+                raise
             why = " ".join(str(error).splitlines()[1:2] or [str(error)]).strip()  # the first line of torch's names none
             what = f"{shown(self.directory)}: its state does not fit this experiment: {why}"
             raise CheckpointError(what, hint="-o chooses a new folder") from None
@@ -273,15 +275,6 @@ def _sample(name: str, sample: Frames | Sample) -> tuple[str, bytes]:
         sound = encode_wav(sample.samples, rate=sample.rate, title=sample.title, comment=sample.comment)
         return f"samples/{name}.wav", sound
     return f"samples/{name}.jpg", encode_picture(sample, suffix=".jpg")
-
-
-def numbers(trainer: Trainer) -> dict[str, torch.Tensor]:
-    """Return the state of a trainer; raises StoppedEarly where it is not made of numbers any more."""
-    state = trainer.state()
-    if not all(bool(torch.isfinite(t).all()) for t in state.values()):
-        what = f"the weights are no numbers any more at {trainer.images:,} images: not saved"
-        raise StoppedEarly(what, hint=SLOWER)
-    return state
 
 
 class _Disk:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cyclegan.devices import cores
-from cyclegan.errors import InputError, shown
+from cyclegan.errors import InputError, memory_for, shown
 from cyclegan.experiment import Data
 from cyclegan.media.folder import listed as listed_in
 from cyclegan.media.folder import names, no_pictures
@@ -153,7 +153,8 @@ def _builders(albums: Sequence[Album], data: Data, medium: Medium) -> tuple[list
 
 def _examine(path: Path, facts: Facts, medium: Medium, builders: Sequence[Builder], read: Reader) -> Facts:
     try:
-        array = read(path)
+        with memory_for(path):
+            array = read(path)
         seen = Facts(facts.digest, **medium.facts(path, array))
     except InputError as error:
         fleeting = isinstance(error.__cause__, OSError) and error.__cause__.errno is not None

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cyclegan.codecs import Pictures
 from cyclegan.devices import exact_float32
-from cyclegan.errors import InputError, UsageError, out_of_memory
+from cyclegan.errors import OutOfMemory, UsageError, out_of_memory
 from cyclegan.networks.compiling import compiled
 from cyclegan.translation.exported import Exported
 from cyclegan.translation.memory import PROBE, Kept, bytes_per_pixel, room
@@ -52,7 +52,7 @@ class AnySize:
     @exact_float32()
     @torch.inference_mode()
     def __call__(self, frames: Tensor) -> Tensor:
-        """Translate a batch; raises InputError when memory does not even hold a tile."""
+        """Translate a batch; raises OutOfMemory when memory does not even hold a tile."""
         tile = self._tile(frames)
         while True:
             try:
@@ -81,7 +81,7 @@ class AnySize:
         if self.tile == 0 or self.always_whole or smaller < SMALLEST_TILE:
             hint = "without --tile 0 it is translated in tiles" if self.tile == 0 else "close other programs"
             hint = TILES if self.always_whole else hint
-            raise InputError(f"{width} × {height} pixels: not enough memory", hint=hint) from shortage
+            raise OutOfMemory(f"{width} × {height} pixels: not enough memory", hint=hint) from shortage
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
         self.tell(f"note: {width} × {height} pixels: out of memory; now in tiles of {smaller}")

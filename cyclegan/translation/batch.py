@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cyclegan.curation.familiar import Judgement
-from cyclegan.errors import InputError, StylError, UsageError, shown
+from cyclegan.errors import InputError, OutOfMemory, StylError, UsageError, memory_for, shown
 from cyclegan.files import Job, sweep_stale
 from cyclegan.media.animation import Animation
 from cyclegan.media.image import Picture
@@ -43,6 +43,7 @@ class Summary:
     partial: list[tuple[Path, str]] = field(default_factory=list)  # done as far as they could be read
     failed: list[tuple[Path, str]] = field(default_factory=list)
     judged: list[tuple[Path, Judgement]] = field(default_factory=list)
+    short_of_memory: bool = False  # some failed for want of it alone
     seconds: float = 0.0
 
     @property
@@ -133,6 +134,7 @@ class _Work:
         self.summary, self.total = Summary(), total
         self.elsewhere = list[Job]()  # other processes work on these
         self.swept = set[Path]()  # folders without what killed processes left
+        self.underway = dict[Job, None]()  # claimed, and neither done nor given up
 
     def claim(self, job: Job, *, again: bool) -> bool:
         """Tell whether a job is to be done here and now."""
@@ -142,13 +144,17 @@ class _Work:
         if self.manifest and not self.manifest.claim(job):
             self.elsewhere.append(job)
             return False
-        return again or self._unfinished(job)
+        return self._begun(job) if again or self._unfinished(job) else False
 
     def wait(self, job: Job) -> bool:
         """Wait until no other process works on a job, and tell whether it is still to be done."""
         assert self.manifest
         self.manifest.wait(job)
-        return self._unfinished(job)
+        return self._begun(job) if self._unfinished(job) else False
+
+    def _begun(self, job: Job) -> bool:
+        self.underway[job] = None
+        return True
 
     def _unfinished(self, job: Job) -> bool:
         if self.manifest and self.manifest.finished(job):
@@ -159,31 +165,45 @@ class _Work:
         return True
 
     def stills(self, translator: Translator, jobs: Iterable[Job]) -> list[Job]:
-        """Translate pictures, those of one size together; return the jobs that turn out to have several frames."""
-        moving = list[Job]()
+        """Translate pictures, those of one size together; return the jobs that turn out to have several frames.
+
+        Where memory does not suffice for some together, each of them is tried alone.
+        """
+        moving, jobs = list[Job](), iter(jobs)
+        while True:
+            try:
+                self._together(translator, jobs, moving)
+            except OutOfMemory:
+                pass
+            else:
+                return moving
+            for job in list(self.underway):
+                self.alone(job)
+
+    def _together(self, translator: Translator, jobs: Iterator[Job], moving: list[Job]) -> None:
         read = ahead((self._read(job) for job in jobs), depth=AHEAD)
         small = self._set_apart(translator, read, moving)
         stream = partial(translator.stream, batch=self.settings.batch)
         translated = ahead(beside(stream, small, key=lambda pair: pair[1].pixels), depth=AHEAD)
         for (job, picture), pixels in translated:
             self._guard(job, partial(self._save, translator, job, picture, pixels))
-        return moving
 
-    def _read(self, job: Job) -> tuple[Job, Picture | Animation | InputError]:
+    def _read(self, job: Job) -> tuple[Job, Picture | Animation | StylError]:
         try:
-            found = open_still(job.source)
-        except InputError as error:
+            with memory_for(job.source):
+                found = open_still(job.source)
+        except (InputError, OutOfMemory) as error:
             return job, error
         if not isinstance(found, Picture):
             found.close()  # opened again when its turn comes
         return job, found
 
     def _set_apart(
-        self, translator: Translator, read: Iterable[tuple[Job, Picture | Animation | InputError]], moving: list[Job]
+        self, translator: Translator, read: Iterable[tuple[Job, Picture | Animation | StylError]], moving: list[Job]
     ) -> Iterator[tuple[Job, Picture]]:
         """Yield the pictures that are small enough to be translated together; large ones are done on the way."""
         for job, found in read:
-            if isinstance(found, InputError):
+            if isinstance(found, StylError):
                 self._fail(job, found)
             elif not isinstance(found, Picture):
                 moving.append(job)
@@ -207,8 +227,9 @@ class _Work:
 
     def _guard(self, job: Job, work: Callable[[], Outcome]) -> None:
         try:
-            outcome = work()
-        except (InputError, UsageError) as error:
+            with memory_for(job.source):
+                outcome = work()
+        except (InputError, UsageError, OutOfMemory) as error:
             self._fail(job, error)
         else:
             self._settle(job, outcome)
@@ -224,17 +245,20 @@ class _Work:
             self._release(job)  # not finished: the next run tells of it again
         elif self.manifest:
             self.manifest.record(job)
+        self.underway.pop(job, None)
         self.summary.done.append(job.target)
         self.summary.judged += [(job.source, outcome.judgement)] if outcome.judgement else []
         self._count()
 
     def _fail(self, job: Job, error: StylError) -> None:
         self.summary.failed.append((job.source, error.what))
+        self.summary.short_of_memory |= isinstance(error, OutOfMemory)
         self.progress.note(f"failed: {error.what}" + (f"; {error.hint}" if error.hint else ""))
         self._release(job)
         self._count()
 
     def _release(self, job: Job) -> None:
+        self.underway.pop(job, None)
         if self.manifest:
             self.manifest.release(job)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cyclegan import catalog
-from cyclegan.errors import InputError
+from cyclegan.errors import InputError, memory_for
 from cyclegan.files import Job
 from cyclegan.media.image import read_rgb, write_picture
 from cyclegan.metrics.distances import diversity, fid, kid, kid_of_subsets
@@ -127,7 +127,8 @@ def evaluate(
     reading = _Reading(size, progress, total=len(jobs) + len(targets))
     found = _Found(there, back, features)
     for group, pictures in reading.batches(jobs):
-        translated = found.add(pictures)
+        with memory_for(group[0].source):
+            translated = found.add(pictures)
         if save:
             _save(group, translated)
     reals = [features(pictures) for _, pictures in reading.batches([Job(path, path) for path in targets])]
@@ -154,7 +155,8 @@ class _Reading:
             self.done += 1
             self.progress.count(self.done, self.total)
             try:
-                pixels = read_rgb(job.source)
+                with memory_for(job.source):
+                    pixels = read_rgb(job.source)
             except InputError as error:
                 self.damaged.append(error.what)
                 continue

@@ -9,11 +9,13 @@ from torch import Tensor, nn
 
 from cyclegan import codecs
 from cyclegan.devices import choose_device
-from cyclegan.errors import CheckpointError, UsageError, did_you_mean, shown
+from cyclegan.errors import CheckpointError, UsageError, did_you_mean, out_of_memory, shown
+from cyclegan.reading import read_file
 from cyclegan.translation.route import Route
 from cyclegan.translation.sealed import AGAIN, Description, needed, onnx_entry, out_of_xml
 
 SUFFIXES = {".onnx", ".xml"}
+LARGEST = 2 << 30  # bytes of a file: ONNX can be no larger
 PRODUCER = "styl"
 UNKNOWN = "source", "target"
 CAREFUL = 32  # multiple and, twice, least size of models that do not say theirs: published translators need no more
@@ -48,7 +50,7 @@ class Exported(nn.Module):
             return torch.from_numpy(self._run(values.cpu().contiguous().numpy()))
         except Exception as error:  # the runtimes' own types, which have no parent in common
             reason = " ".join(str(error).split())[:200]
-            if "alloc" in reason.lower():
+            if out_of_memory(error):
                 raise MemoryError(reason) from None
             size = " × ".join(map(str, values.shape))
             raise CheckpointError(f"{self.about.target}: the model fails on {size}: {reason}", hint=AGAIN) from None
@@ -62,9 +64,9 @@ def open_exported(path: Path, *, to: str | None, device: str, tell: Callable[[st
     the runtime does not have.
     """
     try:
-        blob = path.read_bytes()
+        blob = read_file(path, most=LARGEST)
         load = load_openvino if path.suffix.lower() == ".xml" else load_onnx
-        beside = path.with_suffix(".bin").read_bytes() if load is load_openvino else b""
+        beside = read_file(path.with_suffix(".bin"), most=LARGEST) if load is load_openvino else b""
         network, device = load(blob, beside, device=device)
     except OSError as error:
         raise CheckpointError(f"{shown(error.filename)}: {error.strerror}", hint="check the path") from None
@@ -87,6 +89,8 @@ def load_onnx(blob: bytes, beside: bytes = b"", *, device: str) -> tuple[Exporte
     try:
         model = onnx.load_model_from_string(blob)
     except Exception as error:  # protobuf's own
+        if out_of_memory(error):
+            raise
         raise CheckpointError(f"not ONNX, or damaged: {error}", hint=AGAIN) from None
     if any(_stored_elsewhere(model)):
         raise CheckpointError("keeps its weights in other files, which are not read", hint="save it as a single file")
@@ -101,6 +105,8 @@ def load_onnx(blob: bytes, beside: bytes = b"", *, device: str) -> tuple[Exporte
     try:
         session = ort.InferenceSession(blob, options, providers=providers)
     except Exception as error:  # the library's own
+        if out_of_memory(error):
+            raise
         raise CheckpointError(f"onnxruntime: {' '.join(str(error).split())[:200]}", hint=AGAIN) from None
     about = described or _guessed(session)
     name = session.get_inputs()[0].name
@@ -121,6 +127,8 @@ def load_openvino(xml: bytes, weights: bytes, *, device: str) -> tuple[Exported,
     try:
         compiled = core.compile_model(core.read_model(model=xml, weights=weights), "CPU", exact)
     except RuntimeError as error:
+        if out_of_memory(error):
+            raise
         raise CheckpointError(f"openvino: {' '.join(str(error).split())[:200]}", hint=AGAIN) from None
     return Exported(lambda values: compiled(values)[0], about=about), device
 

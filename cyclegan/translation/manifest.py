@@ -38,8 +38,11 @@ class Manifest:
         self._folder, self._work = os.path.abspath(folder), work  # noqa: PTH100 - links are left as they are
         self._path = os.path.join(self._folder, NAME)  # noqa: PTH118 - a string, as os.open and OSError want it
         # Never opened a second time: closing any descriptor of a file drops all record locks this process has on it.
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
         self._descriptor = os.open(self._path, flags, 0o666)
+        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            os.close(self._descriptor)
+            raise OSError(errno.EINVAL, "not a regular file", self._path)
         self._read, self._seen = 0, 0  # bytes taken in as whole lines, and bytes looked at
         self._entries = dict[str, bytes]()  # target: see _seal
         self._ways = dict[str, str]()  # from the folder to those of sources and targets, as names begin

@@ -14,7 +14,7 @@ from cyclegan import catalog, codecs
 from cyclegan.codecs import Pictures
 from cyclegan.curation.familiar import Familiar, Judgement
 from cyclegan.devices import choose_device, has_bfloat16, keep_freed_memory
-from cyclegan.errors import InputError
+from cyclegan.errors import InputError, OutOfMemory, out_of_memory
 from cyclegan.media.image import picture_of
 from cyclegan.media.pil import is_pil, to_pil
 from cyclegan.networks.precision import lowered
@@ -117,10 +117,15 @@ class Translator:
         return next(self.stream([frame]))
 
     def stream(self, frames: Iterable[Frame], *, batch: int = 8) -> Iterator[Frame]:
-        """Translate frames lazily and in order, up to `batch` neighbours of one size at a time."""
+        """Translate frames lazily and in order, up to `batch` neighbours of one size at a time; raises OutOfMemory."""
         parcels = map(self._pack, frames)
         for group in _alike(parcels, batch):
-            together = self._translate(torch.cat([p.tensor for p in group]))
+            try:
+                together = self._translate(torch.cat([p.tensor for p in group]))
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                raise OutOfMemory("not enough memory", hint="close other programs") from None
             for parcel, result in zip(group, torch.split(together, [len(p.tensor) for p in group]), strict=True):
                 yield parcel.unpack(result)
 

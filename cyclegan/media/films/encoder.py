@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from cyclegan.errors import UsageError
 from cyclegan.files import atomic
-from cyclegan.media.container import LENIENT, Written, plain, refused
+from cyclegan.media.container import Written, create_container, refused
 from cyclegan.media.films import colour
 from cyclegan.media.films.encodings import FORMATS, Encoding, choose
 from cyclegan.media.films.plan import Plan, clock_of, planned
@@ -157,13 +157,12 @@ class FilmWriter(Written):
 
     def write(self, frame: Frame) -> None:
         """Write one frame, and what sound and subtitles were read meanwhile; raise OSError where the disk refuses."""
-        made = self._coded(frame)
         try:
-            self._mux(self._video.encode(made))
+            self._mux(self._video.encode(self._coded(frame)))
             if self._tracks:
                 self._tracks.mux()
-        except OSError as error:
-            raise plain(error, self._path) from error
+        except (av.FFmpegError, OSError) as error:
+            raise self._refused(error) from error
 
     def _coded(self, frame: Frame) -> VideoFrame:
         pixels, alpha = frame.pixels, frame.alpha
@@ -212,8 +211,8 @@ class FilmWriter(Written):
             if self._tracks:
                 self._tracks.finish()
             self._container.close()
-        except OSError as error:
-            raise plain(error, self._path) from error
+        except (av.FFmpegError, OSError) as error:
+            raise self._refused(error) from error
         if self._tracks and self._tracks.dropped:
             self.notes.append(f"{self._tracks.dropped} damaged packets of sound or subtitles left out")
 
@@ -224,5 +223,4 @@ def _open(path: Path, suffix: str, clock: Fraction) -> OutputContainer:
         options["video_track_timescale"] = str(clock.denominator)
     if FORMATS[suffix] == "mpegts":
         options |= {"mpegts_copyts": "1", "mpegts_m2ts_mode": str(int(suffix != ".ts"))}
-    made: OutputContainer = av.open(str(path), "w", format=FORMATS[suffix], container_options=options, **LENIENT)
-    return made
+    return create_container(path, format=FORMATS[suffix], options=options)

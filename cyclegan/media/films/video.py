@@ -16,7 +16,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from cyclegan.errors import InputError, shown
-from cyclegan.media.container import Opened, open_container
+from cyclegan.media.container import Opened, open_container, raise_shortage
 from cyclegan.media.films import colour
 from cyclegan.media.films.damage import Damage, Followed, ends_within_a_packet, expected_packets, follows
 from cyclegan.media.films.filmfile import DAMAGED, UNREADABLE, choose_stream, declared_seconds, film
@@ -162,6 +162,7 @@ class Film(Opened):
         except EOFError:
             return []
         except av.FFmpegError as error:
+            raise_shortage(error)
             self._refuse_damage(at, f"cannot be decoded ({error.strerror})")
             self._followed.failed(at)
             return []
@@ -199,6 +200,7 @@ class Film(Opened):
             except IndexError:  # of av, for a packet of a stream that begins on the way: it was not there to be added
                 continue
             except av.FFmpegError as error:
+                raise_shortage(error)
                 failures += 1
                 self._refuse_damage(self._reached, f"cannot be read ({error.strerror})")
         self._damage.unreadable = True

@@ -18,18 +18,19 @@ from PIL.TgaImagePlugin import TgaImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from cyclegan.errors import InputError, StylError, shown
-from cyclegan.files import open_regular
+from cyclegan.errors import InputError, StylError, out_of_memory, shown
 from cyclegan.media.formats import apng, boxes, gif, pages, webp
 from cyclegan.media.formats.png import StrictPng
 from cyclegan.media.formats.timeline import Timeline
 from cyclegan.media.kinds import EXTRAS, RAW_SUFFIXES
 from cyclegan.media.limits import TooLarge, our_limit, refuse_large
+from cyclegan.reading import open_regular
 
 DAMAGED = "if it does not open in a picture viewer, replace or remove it"
 _READ = "JPEG, PNG, WEBP, GIF, TIFF, BMP, AVIF, HEIF, JPEG XL, JPEG 2000, PPM, TGA or QOI"
 _IN_MEMORY = ("WEBP", "AVIF", "HEIF", "JXL")  # their readers take the file as a whole
 _LARGEST_FILE = 2 << 30  # bytes
+_LARGEST_ANY = 1 << 50
 
 Opener = Callable[[BinaryIO], ImageFile.ImageFile]
 
@@ -90,11 +91,11 @@ def complaints(path: Path) -> Iterator[None]:
     """Turn whatever is wrong with a picture file into an InputError."""
     try:
         yield
-    except (StylError, MemoryError):
-        raise
     except TooLarge as error:
         raise InputError(f"{shown(path)}: {error}", hint=error.hint) from error
     except Exception as error:  # decoders raise a dozen types: measured RuntimeError, SyntaxError, ValueError, ...
+        if isinstance(error, StylError) or out_of_memory(error):
+            raise
         raise InputError(f"{shown(path)}: {reason(error)}", hint=DAMAGED) from error
 
 
@@ -111,7 +112,7 @@ def open_file(path: Path) -> BinaryIO:
     """Open the file of a picture; raise InputError for what is no regular file, and for a raw photograph."""
     if path.suffix.lower() in RAW_SUFFIXES:
         raise InputError(f"{shown(path)}: a raw photograph", hint="develop it first, and save it as TIFF, PNG or JPEG")
-    return open_regular(path)
+    return open_regular(path, most=_LARGEST_ANY)
 
 
 def open_header(file: BinaryIO, path: Path) -> ImageFile.ImageFile:

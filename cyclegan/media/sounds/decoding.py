@@ -11,6 +11,7 @@ from av.container import InputContainer
 from av.packet import Packet
 
 from cyclegan.errors import InputError, shown
+from cyclegan.media.container import raise_shortage
 from cyclegan.media.films.damage import Damage
 from cyclegan.media.sounds.soundfile import DAMAGED, UNREADABLE
 
@@ -48,6 +49,7 @@ class Decoding:
         except EOFError:
             return []
         except av.FFmpegError as error:
+            raise_shortage(error)
             self._refuse(f"cannot be decoded ({error.strerror})")
             self._failed(packet)
             return []
@@ -84,6 +86,7 @@ class Decoding:
             except IndexError:  # of av, for a packet of a stream that begins on the way: a transport stream may
                 continue
             except av.FFmpegError as error:
+                raise_shortage(error)
                 failures += 1
                 self.broken = True
                 self._refuse(f"cannot be read ({error.strerror})")

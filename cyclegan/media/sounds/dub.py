@@ -14,7 +14,7 @@ from av.packet import Packet
 from av.stream import Discard, Disposition, Stream
 
 from cyclegan.errors import UsageError
-from cyclegan.media.container import LENIENT, open_container
+from cyclegan.media.container import create_container, open_container, raise_shortage
 from cyclegan.media.films.encodings import FORMATS
 from cyclegan.media.films.tracks import Parcels, Tracks, holds
 from cyclegan.media.sounds.reader import Recording
@@ -60,7 +60,8 @@ class Pictures:
                 return
             except IndexError:  # of av, for a packet of a stream that begins on the way: it was not there to be added
                 continue
-            except av.FFmpegError:
+            except av.FFmpegError as error:
+                raise_shortage(error)
                 failures += 1
         self.unreadable = True
 
@@ -117,8 +118,7 @@ class Dub(SoundWriter):
             options = {"movie_timescale": str(self._like.rate)}  # else sound may shift by half a millisecond
         if self._format == "mpegts":
             options = {"mpegts_copyts": "1", "mpegts_m2ts_mode": str(int(self._suffix != ".ts"))}
-        made: OutputContainer = av.open(str(path), "w", format=self._format, container_options=options, **LENIENT)
-        return made
+        return create_container(path, format=self._format, options=options)
 
     def _add(self) -> None:
         """Add the streams in the order of the source; other sound would still be the old voice."""

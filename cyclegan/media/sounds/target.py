@@ -10,7 +10,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 
 from cyclegan.files import atomic
-from cyclegan.media.container import LENIENT, Written, refused
+from cyclegan.media.container import Written, create_container, refused
 from cyclegan.media.kinds import FILM_SUFFIXES
 from cyclegan.media.sounds.reader import Recording
 from cyclegan.media.sounds.samples import Block
@@ -74,8 +74,7 @@ class SoundWriter(Written):
             "aiff": {"write_id3v2": "1"},
             "ipod": {"movie_timescale": str(min(self._like.rate, 2**31 - 1))},  # else the end is cut to milliseconds
         }
-        made: OutputContainer = av.open(str(path), "w", format=name, container_options=options.get(name, {}), **LENIENT)
-        return made
+        return create_container(path, format=name, options=options.get(name, {}))
 
     def _add(self) -> None:
         name, own = CONTAINERS[self._suffix], encoder_of(self._like)

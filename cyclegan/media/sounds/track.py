@@ -12,6 +12,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 
 from cyclegan.errors import UsageError
+from cyclegan.media.container import raise_shortage
 from cyclegan.media.sounds.reader import Recording
 from cyclegan.media.sounds.samples import Block, clipped, finite, frame_of
 
@@ -114,6 +115,7 @@ class Track:
         try:
             context.open()
         except (av.FFmpegError, ValueError) as error:
+            raise_shortage(error)
             what = f"{_said(coding.codec)} cannot hold {like.channels} channels of {coding.rate} Hz ({like.layout})"
             raise UsageError(what, hint="choose .flac or .wav") from error
 
